@@ -1,0 +1,98 @@
+#include "rows.hpp"
+
+#include <string_view>
+
+namespace divfast {
+
+std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
+    const auto n = static_cast<size_t>(rows.rows);
+    std::vector<uint64_t> hashes(n);
+    parallel_for(static_cast<int64_t>(n / 4096 + 1), threads, [&](int64_t part) {
+        const size_t from = static_cast<size_t>(part) * 4096, to = std::min(n, from + 4096);
+        for (size_t i = from; i < to; ++i) {
+            const auto row = static_cast<int64_t>(i);
+            hashes[i] = hash_bytes(rows.begin(row), static_cast<size_t>(rows.length(row)));
+        }
+    });
+    size_t slots = 16;
+    while (slots < 2 * n) slots <<= 1;
+    std::vector<int64_t> table(slots, -1), first(n);
+    for (size_t i = 0; i < n; ++i) {
+        const auto row = static_cast<int64_t>(i);
+        size_t at = hashes[i] & (slots - 1);
+        for (;; at = (at + 1) & (slots - 1)) {
+            const int64_t other = table[at];
+            if (other < 0) {
+                table[at] = row;
+                first[i] = row;
+                break;
+            }
+            if (hashes[static_cast<size_t>(other)] == hashes[i] && rows.length(other) == rows.length(row) &&
+                std::equal(rows.begin(row), rows.end(row), rows.begin(other))) {
+                first[i] = other;
+                break;
+            }
+        }
+    }
+    return first;
+}
+
+int64_t KeyIndex::add(const RaggedView<char>& keys, const uint8_t* has, const RaggedView<char>& companions,
+                      const uint8_t* has_companion, int64_t* codes) {
+    int64_t conflict = -1;
+    for (int64_t row = 0; row < keys.rows; ++row) {
+        if (!has[row]) {
+            codes[row] = next_++;
+            continue;
+        }
+        uint64_t companion = 0;
+        if (has_companion[row]) {
+            companion = hash_bytes(companions.begin(row), static_cast<size_t>(companions.length(row))) | 1;
+        }
+        const auto added = entries_.try_emplace(std::string(keys.begin(row), keys.end(row)), Entry{next_, companion});
+        Entry& entry = added.first->second;
+        if (added.second) ++next_;
+        if (companion != 0 && entry.companion == 0) entry.companion = companion;
+        if (companion != 0 && entry.companion != companion && conflict < 0) conflict = row;
+        codes[row] = entry.code;
+    }
+    return conflict;
+}
+
+uint64_t fingerprint(const RaggedView<char>& rows, const int64_t* groups, int64_t n_groups, uint64_t state) {
+    for (int64_t g = 0; g < n_groups; ++g) {
+        state = combine(state, static_cast<uint64_t>(groups[g + 1] - groups[g]));
+        for (int64_t row = groups[g]; row < groups[g + 1]; ++row) {
+            state = combine(state, hash_bytes(rows.begin(row), static_cast<size_t>(rows.length(row))));
+        }
+    }
+    return state;
+}
+
+Stripped strip_reasoning(const RaggedView<char>& rows, bool& found) {
+    constexpr std::string_view kTag = "</think>";
+    Stripped out;
+    found = false;
+    if (rows.rows == 0) return out;
+    const std::string_view tape(rows.begin(0), static_cast<size_t>(rows.total()));
+    found = tape.find(kTag) != std::string_view::npos;
+    if (!found) return out;
+    out.text.values.reserve(tape.size());
+    out.text.offsets.reserve(static_cast<size_t>(rows.rows) + 1);
+    for (int64_t row = 0; row < rows.rows; ++row) {
+        std::string_view text(rows.begin(row), static_cast<size_t>(rows.length(row)));
+        const size_t at = text.rfind(kTag);
+        if (at != std::string_view::npos) {
+            text.remove_prefix(at + kTag.size());
+            const size_t start = text.find_first_not_of(" \t\r\n");
+            text.remove_prefix(start == std::string_view::npos ? text.size() : start);
+            ++out.stripped;
+            out.emptied += text.empty();
+        }
+        out.text.values.insert(out.text.values.end(), text.begin(), text.end());
+        out.text.close_row();
+    }
+    return out;
+}
+
+}  // namespace divfast

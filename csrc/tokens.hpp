@@ -1,0 +1,23 @@
+// Tokenizers. A token is the 64-bit fingerprint of its bytes, so the same word is the same token in every
+// block, thread and process, and no vocabulary has to be kept or merged.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common.hpp"
+
+namespace divfast {
+
+enum class Tokenizer { whitespace, paper, words, chars, mteval13a };
+
+// Throws std::invalid_argument for an unknown name.
+Tokenizer tokenizer_from_name(const std::string& name);
+
+// One buffer of tokens per run of rows, in order; the caller joins them.
+std::vector<RaggedBuffer<uint64_t>> tokenize(const RaggedView<char>& text, Tokenizer tokenizer, int threads);
+
+// The tokens of one row as text, for inspection and tests.
+std::vector<std::string> token_strings(const char* begin, const char* end, Tokenizer tokenizer);
+
+}  // namespace divfast

@@ -1,0 +1,43 @@
+"""How diverse are a language model's outputs, and where was that diversity lost?
+
+``import divfast`` is instant: names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from divfast.readers import read
+    from divfast.registry import metric
+    from divfast.result import Report, Result
+    from divfast.samples import Ragged, Samples
+    from divfast.scoring import score
+
+__all__ = ["Ragged", "Report", "Result", "Samples", "__version__", "metric", "read", "score"]
+
+_HOME = {
+    "Ragged": "divfast.samples",
+    "Report": "divfast.result",
+    "Result": "divfast.result",
+    "Samples": "divfast.samples",
+    "metric": "divfast.registry",
+    "read": "divfast.readers",
+    "score": "divfast.scoring",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version("divfast")
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'divfast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

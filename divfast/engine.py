@@ -1,0 +1,69 @@
+"""Where work runs. Threads are ambient: a score is the same on one thread and on many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+from divfast import env
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_THREADS: ContextVar[int | None] = ContextVar("divfast_threads", default=None)
+
+
+def threads() -> int:
+    """Return the number of threads that compiled code may use here."""
+    current = _THREADS.get()
+    return env.threads() if current is None else current
+
+
+@contextmanager
+def use_threads(count: int | None) -> Iterator[None]:
+    """Within the block, `threads` returns `count`; None changes nothing."""
+    token = _THREADS.set(_THREADS.get() if count is None else count)
+    try:
+        yield
+    finally:
+        _THREADS.reset(token)
+
+
+def map_ordered(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Apply `function` to every item, several at a time on one thread each, and yield results in order."""
+    work = list(items)
+    workers = min(threads(), len(work))
+    if workers <= 1:
+        yield from map(function, work)
+        return
+
+    def run(item: T) -> R:
+        with use_threads(1):
+            return function(item)
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(copy_context().run, run, item) for item in work]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield from `items`, producing the next item on another thread while the caller works on this one."""
+    iterator = iter(items)
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+
+        def step() -> T | object:
+            return next(iterator, end)
+
+        pending = pool.submit(copy_context().run, step)
+        while (item := pending.result()) is not end:
+            pending = pool.submit(copy_context().run, step)
+            yield item  # type: ignore[misc]

@@ -1,0 +1,21 @@
+"""Every environment variable that divfast reads; nowhere else is one read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """Where embeddings are kept: ``DIVFAST_CACHE``, else ``$XDG_CACHE_HOME/divfast``, else ``~/.cache/divfast``."""
+    if explicit := os.environ.get("DIVFAST_CACHE"):
+        return Path(explicit)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "divfast"
+
+
+def threads() -> int:
+    """Threads to use where none are named: ``DIVFAST_THREADS``, else the cores this process may run on."""
+    if explicit := os.environ.get("DIVFAST_THREADS"):
+        return max(1, int(explicit))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

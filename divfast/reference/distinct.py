@@ -1,0 +1,19 @@
+"""Distinct-n by sets of tuples. Rows are lists of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from divfast.reference.ead import ngrams
+
+
+def distinct(rows: Sequence[Sequence[Hashable]], groups: Sequence[int], *, n: int = 1) -> NDArray[np.float64]:
+    """Return distinct-n per group, ``float64[g]``."""
+    out = []
+    for start, stop in zip(groups[:-1], groups[1:], strict=True):
+        grams = [gram for row in rows[start:stop] for gram in ngrams(row, n)]
+        out.append(len(set(grams)) / len(grams) if grams else np.nan)
+    return np.array(out, np.float64)

@@ -1,0 +1,37 @@
+"""Expectation-adjusted distinct n-grams by sets of tuples. Rows are lists of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def ngrams(tokens: Sequence[Hashable], n: int) -> list[tuple[Hashable, ...]]:
+    """Return the n-grams of one row."""
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def ead(
+    rows: Sequence[Sequence[Hashable]],
+    groups: Sequence[int],
+    *,
+    n: Sequence[int] = (1, 2, 3, 4, 5),
+    vocab_size: int = 50257,
+    preset: str = "default",
+) -> NDArray[np.float64]:
+    """Return EAD per group, ``float64[g]``."""
+    out = []
+    for start, stop in zip(groups[:-1], groups[1:], strict=True):
+        by_order = []
+        for order in n:
+            grams = [gram for row in rows[start:stop] for gram in ngrams(row, order)]
+            if not grams:
+                if preset == "paper":
+                    by_order.append(0.0)
+                continue
+            value = len(set(grams)) / (vocab_size * (1.0 - ((vocab_size - 1.0) / vocab_size) ** len(grams)))
+            by_order.append(min(max(value, 0.0), 1.0) if preset == "paper" else value)
+        out.append(sum(by_order) / len(by_order) if by_order else np.nan)
+    return np.array(out, np.float64)

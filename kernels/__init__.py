@@ -1,0 +1,1 @@
+"""Triton kernels of divfast, imported as ``divfast.kernels``: one file per operation."""

@@ -1,0 +1,34 @@
+"""Map the top-level folders into one import namespace and build the C++ core."""
+
+import os
+from pathlib import Path
+
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from setuptools import find_packages, setup
+
+ROOTS = {"divfast": "divfast", "kernels": "divfast.kernels", "cli": "divfast.cli"}
+
+packages = []
+package_dir = {}
+for folder, name in ROOTS.items():
+    package_dir[name] = folder
+    packages += [name, *(f"{name}.{child}" for child in find_packages(folder))]
+
+compile_args = ["-O3", "-fvisibility=hidden", "-g0"]
+if os.environ.get("DIVFAST_NATIVE") == "1":
+    compile_args.append("-march=native")
+
+# Relative and sorted, so that two builds of the same tree are the same bytes.
+core = Pybind11Extension(
+    "divfast._core",
+    sorted(str(path) for path in Path("csrc").glob("*.cpp")),
+    include_dirs=["csrc"],
+    depends=sorted(str(path) for path in Path("csrc").glob("*.hpp")),
+    cxx_std=17,
+    extra_compile_args=compile_args,
+    extra_link_args=["-pthread"],
+)
+
+ParallelCompile("DIVFAST_BUILD_JOBS", default=0).install()
+
+setup(packages=packages, package_dir=package_dir, ext_modules=[core])
