@@ -304,6 +304,7 @@ class LineParser {
         prompt_.clear();
         identifier_.clear();
         carried_.assign(fields_.carried.size(), Slice{nullptr, nullptr, false});
+        qualifiers_.assign(fields_.qualifiers.size(), Slice{nullptr, nullptr, false});
         const Mark mark = save();
         if (peek() == '}') {
             ++p_;
@@ -320,6 +321,7 @@ class LineParser {
                 }
                 int at;
                 const int carried = find_name(fields_.carried, text, n, self);
+                const int qualifier = find_name(fields_.qualifiers, text, n, self);
                 peek();
                 const char* value = p_;
                 if ((at = find_name(fields_.outputs, text, n, field)) >= 0 && (best_output_ < 0 || at <= best_output_)) {
@@ -332,6 +334,7 @@ class LineParser {
                     skip_value();
                 }
                 if (carried >= 0) carried_[static_cast<size_t>(carried)] = {value, p_, false};
+                if (qualifier >= 0) qualifiers_[static_cast<size_t>(qualifier)] = {value, p_, false};
                 if (peek() == ',') {
                     ++p_;
                     continue;
@@ -341,7 +344,18 @@ class LineParser {
             }
         }
         if (best_output_ < 0) throw Malformed{wrong_type_.empty() ? no_outputs() : wrong_type_};
+        // Samples that stand one to a line and have no id are told apart by their prompt.
+        if (best_id_ < 0 && single_ && best_prompt_ >= 0) {
+            identifier_ = prompt_;
+            best_id_ = static_cast<int>(fields_.ids.size());
+        }
         store(batch_.ids, batch_.has_id, identifier_, best_id_ >= 0);
+        batch_.keys.values.insert(batch_.keys.values.end(), identifier_.begin(), identifier_.end());
+        for (const Slice& part : qualifiers_) {
+            batch_.keys.values.push_back('\x1f');
+            batch_.keys.values.insert(batch_.keys.values.end(), part.begin, part.end);
+        }
+        batch_.keys.close_row();
         store(batch_.prompts, batch_.has_prompt, prompt_, best_prompt_ >= 0);
         batch_.single.push_back(single_);
         for (size_t i = 0; i < carried_.size(); ++i) {
@@ -437,7 +451,7 @@ class LineParser {
     const char* p_ = nullptr;
     const char* end_ = nullptr;
     std::string nesting_, prompt_, identifier_, wrong_type_;
-    std::vector<Slice> carried_;
+    std::vector<Slice> carried_, qualifiers_;
     int best_output_ = -1, best_prompt_ = -1, best_id_ = -1;
     bool single_ = false;
 };
@@ -484,16 +498,15 @@ std::vector<JsonlBatch> parse_jsonl(const char* data, size_t size, int64_t first
     }
     cuts.push_back(end);
     std::vector<JsonlBatch> batches(cuts.size() - 1);
-    std::vector<int64_t> lines(batches.size());
     parallel_for(static_cast<int64_t>(batches.size()), threads, [&](int64_t i) {
         const auto part = static_cast<size_t>(i);
-        lines[part] = parse_part(cuts[part], cuts[part + 1], fields, skip, batches[part]);
+        batches[part].line_count = parse_part(cuts[part], cuts[part + 1], fields, skip, batches[part]);
     });
     int64_t line = first_line;
     for (size_t part = 0; part < batches.size(); ++part) {
         for (int64_t& at : batches[part].lines) at += line;
         for (JsonlError& error : batches[part].errors) error.line += line;
-        line += lines[part];
+        line += batches[part].line_count;
     }
     return batches;
 }

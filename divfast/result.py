@@ -1,0 +1,186 @@
+"""What a score is: a number, its spread, and the recipe that made it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from divfast.errors import MetricError, OutputError, nearest, os_reason
+from divfast.scope import Scope
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What changes a number, as ordered ``key:value`` parts.
+
+    Examples
+    --------
+    >>> str(Signature("vendi:q=2", {"scope": "prompt", "groups": 500, "v": "0.1.0"}))
+    'vendi:q=2|scope:prompt|groups:500|v:0.1.0'
+    """
+
+    metric: str
+    parts: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return "|".join([self.metric, *(f"{key}:{value}" for key, value in self.parts.items())])
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One metric on one dump in one scope.
+
+    Attributes
+    ----------
+    metric : str
+        The spec as the user gave it.
+    scope : str
+        ``prompt``, ``first`` or ``pooled``.
+    value : float
+        Mean over groups, or the value itself in the scopes ``first`` and ``pooled``; NaN where undefined.
+    std : float
+        Standard deviation over groups; NaN outside the scope ``prompt``.
+    interval : (float, float)
+        95% bootstrap interval of the mean over groups; NaN outside the scope ``prompt``.
+    groups, undefined : int
+        How many groups there are, and for how many the metric is undefined (these are not in the mean).
+    unit : str
+        What the value measures.
+    signature : Signature
+        The recipe.
+    values : numpy.ndarray
+        ``float64[groups]``, one value a group; one value in the scopes ``first`` and ``pooled``.
+    model, task : str or None
+        What the dump is of.
+    """
+
+    metric: str
+    scope: Scope
+    value: float
+    std: float
+    interval: tuple[float, float]
+    groups: int
+    undefined: int
+    unit: str
+    signature: Signature
+    values: NDArray[np.float64] = field(repr=False)
+    model: str | None = None
+    task: str | None = None
+
+    @property
+    def mean(self) -> float:
+        """The value, by its usual name."""
+        return self.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of ``report.json``: JSON types, null for what is undefined."""
+        return {
+            "metric": self.metric,
+            "scope": self.scope,
+            "value": _json_number(self.value),
+            "std": _json_number(self.std),
+            "interval": [_json_number(end) for end in self.interval],
+            "groups": self.groups,
+            "undefined": self.undefined,
+            "unit": self.unit,
+            "signature": str(self.signature),
+        }
+
+
+def _json_number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All results of one call of `divfast.score`.
+
+    Attributes
+    ----------
+    results : list of Result
+        In the order of dumps, scopes, metrics.
+    groups : pyarrow.Table
+        One row a prompt: ``input_id``, ``n`` (its number of samples), one column a metric; ``model`` and ``task``
+        first where several dumps were scored.
+    run : Mapping
+        What changes only the time, or tells what happened: versions, machine, seconds, counts of what was stripped,
+        replaced or skipped.
+    """
+
+    results: Sequence[Result]
+    groups: pa.Table
+    run: Mapping[str, Any]
+    several: bool = False
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, key: str | tuple[str, str]) -> Result:
+        """Return the result of a metric, or of a (metric, scope); of the first dump where there are several."""
+        metric, scope = key if isinstance(key, tuple) else (key, None)
+        for result in self.results:
+            if result.metric == metric and scope in (None, result.scope):
+                return result
+        known = sorted({result.metric for result in self.results})
+        raise MetricError(f"the report has no result {key!r}.", remedy=nearest(metric, known))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``report.json`` as Python objects."""
+        entries = []
+        for result in self.results:
+            entry = result.to_dict()
+            if self.several:
+                entry = {"model": result.model, "task": result.task, **entry}
+            entries.append(entry)
+        return {"results": entries, "run": dict(self.run)}
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``groups.parquet`` and then ``report.json`` into `folder`, each under a temporary name first.
+
+        Raises
+        ------
+        OutputError
+            Where the folder or a file cannot be written; nothing half-written is left behind.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot be made: {os_reason(error)}.", where=str(folder), remedy="Name another folder with -o."
+            ) from None
+        write_whole(folder / "groups.parquet", lambda path: pq.write_table(self.groups, path))
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        write_whole(folder / "report.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name beside it and rename it: it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {os_reason(error)}.", where=str(path), remedy="Free some room or name another folder."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
