@@ -162,7 +162,9 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot be made: {os_reason(error)}.", where=str(folder), remedy="Name another folder with -o."
+                f"cannot be made: {os_reason(error)}.",
+                where=str(folder),
+                remedy="Name another folder with -o.",
             ) from None
         write_whole(folder / "groups.parquet", lambda path: pq.write_table(self.groups, path))
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
@@ -179,7 +181,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
-            f"cannot be written: {os_reason(error)}.", where=str(path), remedy="Free some room or name another folder."
+            f"cannot be written: {os_reason(error)}.",
+            where=str(path),
+            remedy="Free some room or name another folder.",
         ) from None
     finally:
         with contextlib.suppress(OSError):

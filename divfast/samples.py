@@ -76,7 +76,9 @@ class Ragged:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if array.null_count:
-            array = array.fill_null(b"" if pa.types.is_large_binary(array.type) or pa.types.is_binary(array.type) else "")
+            array = array.fill_null(
+                b"" if pa.types.is_large_binary(array.type) or pa.types.is_binary(array.type) else ""
+            )
         array = array.cast(pa.large_binary())
         _, offsets, values = array.buffers()
         if len(array) == 0:
@@ -145,7 +147,9 @@ class Samples:
     def __post_init__(self) -> None:
         n, g = len(self.text), len(self.groups) - 1
         if g < 0 or self.groups[0] != 0 or self.groups[-1] != n or np.any(np.diff(self.groups) < 0):
-            raise DataError("groups must run from 0 to the number of samples without decreasing.", where="groups")
+            raise DataError(
+                "groups must run from 0 to the number of samples without decreasing.", where="groups"
+            )
         for name, array, length in (
             ("ids", self.ids, g),
             ("prompts", self.prompts, g),

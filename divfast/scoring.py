@@ -80,7 +80,9 @@ class _ReferenceCorpus:
         self._rows.extend(_plain(rows))
 
     def result(self) -> float:
-        rows: Any = np.array(self._rows) if self._rows and isinstance(self._rows[0], np.ndarray) else self._rows
+        rows: Any = (
+            np.array(self._rows) if self._rows and isinstance(self._rows[0], np.ndarray) else self._rows
+        )
         return float(self._function(rows, [0, len(rows)], **self._parameters)[0])
 
 
@@ -186,12 +188,24 @@ def score(
     with engine.use_threads(threads):
         in_memory = _in_memory(source, embeddings, groups)
         plan = _plan(
-            metrics, scopes, preset, backend, seed, tokenizer, vocab_size, encoder, dtype, embeddings, cache, progress
+            metrics,
+            scopes,
+            preset,
+            backend,
+            seed,
+            tokenizer,
+            vocab_size,
+            encoder,
+            dtype,
+            embeddings,
+            cache,
+            progress,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view == "tokens" for spec in plan.specs):
                 raise MetricError(
-                    "there are only embeddings, no texts.", remedy="Ask for metrics over vectors, such as cosine."
+                    "there are only embeddings, no texts.",
+                    remedy="Ask for metrics over vectors, such as cosine.",
                 )
             scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None)]
         else:
@@ -205,7 +219,9 @@ def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool
         return source, False
     if source is None:
         if embeddings is None or isinstance(embeddings, str):
-            raise DataError("there is nothing to score.", remedy="Give a dump, lists of texts, or an array of embeddings.")
+            raise DataError(
+                "there is nothing to score.", remedy="Give a dump, lists of texts, or an array of embeddings."
+            )
         n = len(embeddings)
         offsets = one_group(n) if groups is None else np.asarray(groups, np.int64)
         g = len(offsets) - 1
@@ -239,7 +255,9 @@ def _plan(
     if backend not in BACKENDS:
         raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, BACKENDS))
     if encoder is not None and embeddings is not None:
-        raise MetricError("an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings.")
+        raise MetricError(
+            "an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings."
+        )
     has_vectors = encoder is not None or embeddings is not None
     given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
     opened = {"": _open_tokenizer(tokenizer)} if tokenizer is not None else {}
@@ -249,7 +267,8 @@ def _plan(
     specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
     if backend == "cuda":
         raise BackendError(
-            f"{specs[0].metric.name} has no CUDA kernel.", remedy="Use --backend cpu; an encoder takes the GPU by itself."
+            f"{specs[0].metric.name} has no CUDA kernel.",
+            remedy="Use --backend cpu; an encoder takes the GPU by itself.",
         )
     for spec in specs:
         if spec.metric.view == "vectors" and not has_vectors:
@@ -261,7 +280,8 @@ def _plan(
     for spec in specs:
         if spec.metric.corpus is None and any(scope != "prompt" for scope in wanted):
             raise MetricError(
-                f"{spec.metric.name} is not defined over a corpus.", remedy="Ask for it with --scope prompt alone."
+                f"{spec.metric.name} is not defined over a corpus.",
+                remedy="Ask for it with --scope prompt alone.",
             )
     checked: Preset = "paper" if preset == "paper" else "default"
     if not opened:
@@ -328,7 +348,10 @@ def _score_dumps(
     limits: dict[str, Any] = {}
     if memory is not None:
         # A block, its tokens (8 bytes each) and the scratch of a metric are alive at once: about 16 times its text.
-        limits = {"block_bytes": max(1 << 16, min(32 << 20, memory // 16)), "block_rows": max(256, min(1 << 17, memory >> 14))}
+        limits = {
+            "block_bytes": max(1 << 16, min(32 << 20, memory // 16)),
+            "block_rows": max(256, min(1 << 17, memory >> 14)),
+        }
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors
     finished = 0
@@ -358,7 +381,9 @@ def _score_blocks(
     if plan.vectors is not None:
         views["vectors"] = plan.vectors(path)
     keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
-    corpora = {scope: [_accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"}
+    corpora = {
+        scope: [_accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"
+    }
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
     ids, sizes = [], []
     print_ = 0
@@ -378,7 +403,10 @@ def _score_blocks(
         for scope, accumulators in corpora.items():
             chosen = rows
             if scope == "first":
-                chosen = {key: view.take(first) if isinstance(view, Ragged) else view[first] for key, view in rows.items()}
+                chosen = {
+                    key: view.take(first) if isinstance(view, Ragged) else view[first]
+                    for key, view in rows.items()
+                }
             for accumulator, key in zip(accumulators, keys, strict=True):
                 accumulator.add(chosen[key])
         if progress is not None and isinstance(blocks, Blocks):
@@ -438,7 +466,9 @@ def _results(
     nan = float("nan")
     results = []
     for scope in plan.scopes:
-        intervals = bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
+        intervals = (
+            bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
+        )
         if scope == "first":
             groups, rows = 1, int(np.count_nonzero(counts))
         else:
@@ -500,5 +530,9 @@ def _report(
         "dumps": [part.facts for part in scored],
     }
     if not asked and plan.vectors is None:
-        run["left_out"] = f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
-    return Report([result for part in scored for result in part.results], pa.concat_tables(tables), run, several)
+        run["left_out"] = (
+            f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
+        )
+    return Report(
+        [result for part in scored for result in part.results], pa.concat_tables(tables), run, several
+    )

@@ -110,7 +110,8 @@ def ead(
     >>> round(report["ead:n=1,vocab_size=10"].mean, 4)  # 3 / (10 (1 - 0.9^4))
     0.8724
     """
-    unique, total = _core.ngram_counts(rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads())
+    unique, total = _core.ngram_counts(
+        rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads()
+    )
     first = n[0] - 1
     return adjust(unique[:, first:], total[:, first:], vocab_size, preset)
-

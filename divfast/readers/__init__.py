@@ -206,10 +206,12 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
             return name
     if source.is_directory:
         raise DataError(
-            "is a folder.", where=source.name, remedy="Name the dumps in it, for example with a pattern like DIR/*.jsonl."
+            "is a folder.",
+            where=source.name,
+            remedy="Name the dumps in it, for example with a pattern like DIR/*.jsonl.",
         )
     raise DataError(
         "is in no format that is known.",
         where=source.name,
-        remedy=f"Force one with --reader ({', '.join(known)}), or write JSON Lines with a field \"outputs\".",
+        remedy=f'Force one with --reader ({", ".join(known)}), or write JSON Lines with a field "outputs".',
     )

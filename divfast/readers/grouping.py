@@ -97,7 +97,9 @@ def _merge(records: Records, codes: Codes, kept: NDArray[np.bool_]) -> Samples:
     sorted_codes = codes[order]
     starts = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
     lengths = counts[order]
-    rows = np.repeat(records.bounds[:-1][order] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    rows = np.repeat(records.bounds[:-1][order] - (np.cumsum(lengths) - lengths), lengths) + np.arange(
+        lengths.sum()
+    )
     ends = np.concatenate([[0], np.cumsum(lengths)])
     leaders = order[starts]
     # The prompt of a group stands on any of its records.
@@ -248,7 +250,13 @@ def _gather(
             text = Ragged(tape, offsets).take(part.positions)
             yield _finish(
                 Samples(
-                    text, part.groups, part.ids, part.prompts, part.positions, part.per_sample, part.per_prompt
+                    text,
+                    part.groups,
+                    part.ids,
+                    part.prompts,
+                    part.positions,
+                    part.per_sample,
+                    part.per_prompt,
                 ),
                 0,
                 reading,
@@ -296,6 +304,10 @@ def _join_records(parts: list[Records]) -> Records:
         has_prompt=np.concatenate([part.has_prompt for part in parts]),
         keys=Ragged.concat([part.keys for part in parts]),
         lines=[line for part in parts for line in part.lines],
-        per_sample={name: pa.concat_arrays([part.per_sample[name] for part in parts]) for name in shared_sample},
-        per_prompt={name: pa.concat_arrays([part.per_prompt[name] for part in parts]) for name in shared_prompt},
+        per_sample={
+            name: pa.concat_arrays([part.per_sample[name] for part in parts]) for name in shared_sample
+        },
+        per_prompt={
+            name: pa.concat_arrays([part.per_prompt[name] for part in parts]) for name in shared_prompt
+        },
     )

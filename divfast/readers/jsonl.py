@@ -15,7 +15,9 @@ from divfast.readers.source import Source
 from divfast.samples import Ragged
 
 NAME = "jsonl"
-SUMMARY = "JSON Lines: a line per prompt (outputs, generations, ...) or per sample (output, completion, solution)"
+SUMMARY = (
+    "JSON Lines: a line per prompt (outputs, generations, ...) or per sample (output, completion, solution)"
+)
 
 # Also another name for the model in some dumps.
 _QUALIFIERS = (*META_FIELDS, "generator", "model_name")

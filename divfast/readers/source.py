@@ -91,7 +91,11 @@ class Source:
                     record = json.loads(line)
                 except ValueError:
                     # A first line longer than the head is read whole before it is given up.
-                    return self._long_first_record() if line.startswith(b"{") and b"\n" not in self.head else None
+                    return (
+                        self._long_first_record()
+                        if line.startswith(b"{") and b"\n" not in self.head
+                        else None
+                    )
                 return record if isinstance(record, dict) else None
         return None
 

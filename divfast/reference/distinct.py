@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from divfast.reference.ead import ngrams
 
 
-def distinct(rows: Sequence[Sequence[Hashable]], groups: Sequence[int], *, n: int = 1) -> NDArray[np.float64]:
+def distinct(
+    rows: Sequence[Sequence[Hashable]], groups: Sequence[int], *, n: int = 1, preset: str = "default"
+) -> NDArray[np.float64]:
     """Return distinct-n per group, ``float64[g]``."""
+    undefined = 0.0 if preset == "paper" else np.nan
     out = []
     for start, stop in zip(groups[:-1], groups[1:], strict=True):
         grams = [gram for row in rows[start:stop] for gram in ngrams(row, n)]
-        out.append(len(set(grams)) / len(grams) if grams else np.nan)
+        out.append(len(set(grams)) / len(grams) if grams else undefined)
     return np.array(out, np.float64)
