@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,8 @@ class Ragged:
 
     def strings(self) -> list[str]:
         """Return every row of a ``uint8`` tape as a string; bytes that are not UTF-8 become U+FFFD."""
-        tape = self.values.tobytes()
-        bounds = self.offsets.tolist()
-        return [tape[a:b].decode("utf-8", "replace") for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        tape = self.values.data
+        return [str(tape[a:b], "utf-8", "replace") for a, b in pairwise(self.offsets.tolist())]
 
     @classmethod
     def from_strings(cls, texts: Sequence[str | bytes]) -> Ragged:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,45 +17,14 @@ from numpy.typing import NDArray
 
 import divfast
 from divfast import _core, engine
-from divfast.errors import BackendError, DataError, MetricError, nearest
+from divfast.backends import accumulator, per_group
+from divfast.errors import DataError, MetricError
+from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, Progress, make_plan, stem
 from divfast.readers import Blocks, find_dumps, read
-from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.result import Report, Result, Signature
 from divfast.samples import Ragged, Samples
-from divfast.scope import SCOPES, Scope, check_scope, first_rows, one_group
+from divfast.scope import Scope, first_rows, one_group
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
-from divfast.views import View
-
-LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
-SEMANTIC_DEFAULT = ("cosine", "vendi")
-SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
-BACKENDS = ("auto", "cpu", "cuda", "reference")
-
-Backend = Literal["auto", "cpu", "cuda", "reference"]
-Progress = Callable[[int, int | None, str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to compute, checked before anything is read."""
-
-    specs: Sequence[MetricSpec]
-    scopes: Sequence[Scope]
-    preset: Preset
-    backend: Backend
-    seed: int
-    tokens: Mapping[str, View]
-    vectors: Callable[[Path | None], View] | None
-    shares_vectors: bool
-
-    def parameters(self, spec: MetricSpec) -> dict[str, Any]:
-        """Return the keyword arguments of a metric."""
-        extra = {"preset": self.preset} if spec.metric.takes_preset else {}
-        return {**spec.parameters, **extra}
-
-    def tokenizer(self, spec: MetricSpec) -> str:
-        """Return the key of the tokens view that a metric eats."""
-        return spec.metric.tokenizers.get(self.preset, "whitespace") if "" not in self.tokens else ""
 
 
 @dataclass
@@ -66,35 +34,6 @@ class _Scored:
     results: list[Result]
     groups: pa.Table
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-class _ReferenceCorpus:
-    """The reference over a whole corpus: all rows as one group."""
-
-    def __init__(self, function: Callable[..., NDArray[np.float64]], parameters: Mapping[str, Any]) -> None:
-        self._function = function
-        self._parameters = parameters
-        self._rows: list[Any] = []
-
-    def add(self, rows: Any) -> None:
-        self._rows.extend(_plain(rows))
-
-    def result(self) -> float:
-        rows: Any = (
-            np.array(self._rows) if self._rows and isinstance(self._rows[0], np.ndarray) else self._rows
-        )
-        return float(self._function(rows, [0, len(rows)], **self._parameters)[0])
-
-
-def _plain(rows: Any) -> Any:
-    """Return rows as the reference takes them: lists of tokens, or float64 vectors."""
-    return [row.tolist() for row in rows] if isinstance(rows, Ragged) else np.asarray(rows, np.float64)
-
-
-def _reference(spec: MetricSpec) -> Callable[..., NDArray[np.float64]]:
-    module = importlib.import_module(f"divfast.reference.{spec.metric.name}")
-    function: Callable[..., NDArray[np.float64]] = getattr(module, spec.metric.name)
-    return function
 
 
 def score(
@@ -187,7 +126,7 @@ def score(
     started = time.perf_counter()
     with engine.use_threads(threads):
         in_memory = _in_memory(source, embeddings, groups)
-        plan = _plan(
+        plan = make_plan(
             metrics,
             scopes,
             preset,
@@ -236,104 +175,6 @@ def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool
     return Samples.from_lists(items), False
 
 
-def _plan(
-    metrics: Sequence[str] | None,
-    scopes: Sequence[str],
-    preset: str,
-    backend: str,
-    seed: int,
-    tokenizer: str | None,
-    vocab_size: int | None,
-    encoder: str | None,
-    dtype: str,
-    embeddings: Any,
-    cache: bool,
-    progress: Progress | None,
-) -> Plan:
-    if preset not in PRESETS:
-        raise MetricError(f"unknown preset {preset!r}.", remedy=nearest(preset, PRESETS))
-    if backend not in BACKENDS:
-        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, BACKENDS))
-    if encoder is not None and embeddings is not None:
-        raise MetricError(
-            "an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings."
-        )
-    has_vectors = encoder is not None or embeddings is not None
-    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
-    opened = {"": _open_tokenizer(tokenizer)} if tokenizer is not None else {}
-    if vocab_size is None and tokenizer is not None:
-        vocab_size = opened[""].vocab_size
-    defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
-    specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
-    if backend == "cuda":
-        raise BackendError(
-            f"{specs[0].metric.name} has no CUDA kernel.",
-            remedy="Use --backend cpu; an encoder takes the GPU by itself.",
-        )
-    for spec in specs:
-        if spec.metric.view == "vectors" and not has_vectors:
-            raise MetricError(
-                f"{spec.metric.name} needs vectors.",
-                remedy="Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings.",
-            )
-    wanted: list[Scope] = [check_scope(name) for name in scopes]
-    for spec in specs:
-        if spec.metric.corpus is None and any(scope != "prompt" for scope in wanted):
-            raise MetricError(
-                f"{spec.metric.name} is not defined over a corpus.",
-                remedy="Ask for it with --scope prompt alone.",
-            )
-    checked: Preset = "paper" if preset == "paper" else "default"
-    if not opened:
-        names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
-        opened = {name: _open_tokenizer(name) for name in sorted(names)}
-    vectors = None
-    if any(spec.metric.view == "vectors" for spec in specs):
-        vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)
-    return Plan(
-        specs,
-        [scope for scope in SCOPES if scope in wanted],
-        checked,
-        backend,  # type: ignore[arg-type]
-        seed,
-        opened,
-        vectors,
-        encoder is not None,
-    )
-
-
-def _open_tokenizer(name: str) -> Any:
-    from divfast.views.tokens import open_tokenizer
-
-    return open_tokenizer(name)
-
-
-def _vectors_opener(
-    encoder: str | None, dtype: str, embeddings: Any, cache: bool, progress: Progress | None
-) -> Callable[[Path | None], View]:
-    from divfast.views import vectors
-
-    if encoder is not None:
-        shared = vectors.open_encoder(encoder, dtype=dtype, cache=cache, progress=progress)
-        return lambda path: shared
-
-    def brought(path: Path | None) -> View:
-        where = embeddings
-        if isinstance(where, str) and path is not None:
-            where = where.replace("{stem}", stem(path))
-        return vectors.open_embeddings(where)
-
-    return brought
-
-
-def stem(path: Path) -> str:
-    """Return the name of a file without the suffixes of formats and compression."""
-    name = path.name
-    for suffix in (".gz", ".zst", ".xz", ".jsonl", ".json", ".parquet", ".arrow", ".eval", ".txt"):
-        name = name.removesuffix(suffix)
-    return name
-
-
 def _score_dumps(
     plan: Plan,
     source: Any,
@@ -354,7 +195,6 @@ def _score_dumps(
         }
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors
-    finished = 0
 
     def one(dump: list[Path]) -> _Scored:
         blocks = read(dump if len(dump) > 1 else dump[0], columns=(), **limits, **reading)
@@ -363,9 +203,8 @@ def _score_dumps(
     out = []
     for scored in engine.map_ordered(one, dumps) if together else map(one, dumps):
         out.append(scored)
-        finished += 1
         if progress is not None and len(dumps) > 1:
-            progress(finished, len(dumps), "dumps")
+            progress(len(out), len(dumps), "dumps")
     return out
 
 
@@ -382,7 +221,7 @@ def _score_blocks(
         views["vectors"] = plan.vectors(path)
     keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
     corpora = {
-        scope: [_accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"
+        scope: [accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"
     }
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
     ids, sizes = [], []
@@ -399,7 +238,7 @@ def _score_blocks(
         rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
         if "prompt" in plan.scopes:
             for spec, key, column in zip(plan.specs, keys, values, strict=True):
-                column.append(_per_group(plan, spec, rows[key], block.groups))
+                column.append(per_group(plan, spec, rows[key], block.groups))
         for scope, accumulators in corpora.items():
             chosen = rows
             if scope == "first":
@@ -425,7 +264,7 @@ def _score_blocks(
     table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
     if "prompt" in plan.scopes:
         table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
-    facts = {key: dict(view.facts) for key, view in views.items() if view.facts}
+    facts: dict[str, Any] = {key: dict(view.facts) for key, view in views.items() if view.facts}
     if isinstance(blocks, Blocks):
         facts |= {"dump": blocks.name, "reader": blocks.reader, **blocks.counts}
         if blocks.skipped:
@@ -438,19 +277,6 @@ def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
     g = len(rows)
     names = pa.nulls(g, pa.large_string())
     return Samples(block.text.take(rows), np.arange(g + 1), names, names, block.positions[rows])
-
-
-def _accumulator(plan: Plan, spec: MetricSpec) -> Any:
-    if plan.backend == "reference":
-        return _ReferenceCorpus(_reference(spec), plan.parameters(spec))
-    assert spec.metric.corpus is not None
-    return spec.metric.corpus(**plan.parameters(spec))
-
-
-def _per_group(plan: Plan, spec: MetricSpec, rows: Any, groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    if plan.backend == "reference":
-        return _reference(spec)(_plain(rows), groups, **plan.parameters(spec))
-    return spec.metric.function(rows, groups, **plan.parameters(spec))
 
 
 def _results(

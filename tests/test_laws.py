@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerances import REDUCTION, SPECTRAL
 
 from divfast.registry import all_metrics, parse_spec
 from divfast.samples import Ragged
+from tolerances import REDUCTION, SPECTRAL
 
 # Parameters other than the defaults that a metric should also be tried with.
 VARIANTS = {

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from conftest import parity_case, parity_files
 
 import divfast
+from conftest import parity_case, parity_files
 
 pytestmark = pytest.mark.skipif(
     not parity_files(), reason="the folder of shared test data is absent (DIVFAST_SHARED)"

@@ -168,7 +168,7 @@ def test_save_leaves_nothing_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("divfast.result.pq.write_table", full)
-    with pytest.raises(DivfastError, match="groups.parquet: cannot be written: no space left on device"):
+    with pytest.raises(DivfastError, match=r"groups\.parquet: cannot be written: no space left on device"):
         report.save(tmp_path)
     assert (tmp_path / "report.json").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["groups.parquet", "report.json"]
@@ -208,7 +208,7 @@ def test_nothing_to_score():
         divfast.score()
     with pytest.raises(DataError, match="matches no file"):
         divfast.score("no-such-folder/*.jsonl")
-    with pytest.raises(DataError, match="no-such.jsonl: cannot be read: no such file"):
+    with pytest.raises(DataError, match=r"no-such\.jsonl: cannot be read: no such file"):
         divfast.score("no-such.jsonl")
 
 

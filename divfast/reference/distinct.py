@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ def distinct(
     """Return distinct-n per group, ``float64[g]``."""
     undefined = 0.0 if preset == "paper" else np.nan
     out = []
-    for start, stop in zip(groups[:-1], groups[1:], strict=True):
+    for start, stop in pairwise(groups):
         grams = [gram for row in rows[start:stop] for gram in ngrams(row, n)]
         out.append(len(set(grams)) / len(grams) if grams else undefined)
     return np.array(out, np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def ead(
 ) -> NDArray[np.float64]:
     """Return EAD per group, ``float64[g]``."""
     out = []
-    for start, stop in zip(groups[:-1], groups[1:], strict=True):
+    for start, stop in pairwise(groups):
         by_order = []
         for order in n:
             grams = [gram for row in rows[start:stop] for gram in ngrams(row, order)]
