@@ -246,8 +246,8 @@ def _score_blocks(
                     key: view.take(first) if isinstance(view, Ragged) else view[first]
                     for key, view in rows.items()
                 }
-            for accumulator, key in zip(accumulators, keys, strict=True):
-                accumulator.add(chosen[key])
+            for corpus, key in zip(accumulators, keys, strict=True):
+                corpus.add(chosen[key])
         if progress is not None and isinstance(blocks, Blocks):
             progress(*blocks.position, "bytes")
     counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
