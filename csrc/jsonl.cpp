@@ -64,10 +64,12 @@ class LineParser {
             object();
             space();
             if (p_ != end_) throw Malformed{"more text after the JSON object."};
+            if (best_output_ < 0) throw Malformed{wrong_type_.empty() ? no_outputs() : wrong_type_};
         } catch (...) {
             restore(mark);
             throw;
         }
+        store_record();
         batch_.records.push_back(batch_.text.rows());
         batch_.lines.push_back(line);
     }
@@ -343,7 +345,9 @@ class LineParser {
                 break;
             }
         }
-        if (best_output_ < 0) throw Malformed{wrong_type_.empty() ? no_outputs() : wrong_type_};
+    }
+
+    void store_record() {
         // Samples that stand one to a line and have no id are told apart by their prompt.
         if (best_id_ < 0 && single_ && best_prompt_ >= 0) {
             identifier_ = prompt_;
