@@ -6,9 +6,11 @@ import importlib
 import os
 import platform
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 import divfast
 from divfast import _core, engine
+from divfast.backends import BACKENDS, why_not
 from divfast.errors import BackendError, DataError, MetricError, nearest
 from divfast.readers import Blocks, find_dumps, read
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
@@ -30,7 +33,6 @@ from divfast.views import View
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
-BACKENDS = ("auto", "cpu", "cuda", "reference")
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 Progress = Callable[[int, int | None, str], None]
@@ -193,7 +195,7 @@ def score(
                 raise MetricError(
                     "there are only embeddings, no texts.", remedy="Ask for metrics over vectors, such as cosine."
                 )
-            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None)]
+            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
         else:
             scored = _score_dumps(plan, source, join, memory, progress, reading)
     return _report(plan, scored, metrics, time.perf_counter() - started, several=len(scored) > 1)
@@ -236,8 +238,8 @@ def _plan(
 ) -> Plan:
     if preset not in PRESETS:
         raise MetricError(f"unknown preset {preset!r}.", remedy=nearest(preset, PRESETS))
-    if backend not in BACKENDS:
-        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, BACKENDS))
+    if backend not in ("auto", *BACKENDS):
+        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, ["auto", *BACKENDS]))
     if encoder is not None and embeddings is not None:
         raise MetricError("an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings.")
     has_vectors = encoder is not None or embeddings is not None
@@ -247,10 +249,10 @@ def _plan(
         vocab_size = opened[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
     specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
-    if backend == "cuda":
-        raise BackendError(
-            f"{specs[0].metric.name} has no CUDA kernel.", remedy="Use --backend cpu; an encoder takes the GPU by itself."
-        )
+    if backend != "auto":
+        for spec in specs:
+            if reason := why_not(spec.metric, backend):
+                raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
     for spec in specs:
         if spec.metric.view == "vectors" and not has_vectors:
             raise MetricError(
@@ -331,19 +333,76 @@ def _score_dumps(
         limits = {"block_bytes": max(1 << 16, min(32 << 20, memory // 16)), "block_rows": max(256, min(1 << 17, memory >> 14))}
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors
-    finished = 0
+    names = _short_names([dump[0] for dump in dumps])
+    told = _AllDumps(dumps, progress) if progress is not None else None
 
-    def one(dump: list[Path]) -> _Scored:
-        blocks = read(dump if len(dump) > 1 else dump[0], columns=(), **limits, **reading)
-        return _score_blocks(plan, blocks, None, dump[0], None if len(dumps) > 1 else progress)
+    def one(i: int) -> _Scored:
+        blocks = read(dumps[i] if join else dumps[i][0], columns=(), **limits, **reading)
+        return _score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []
-    for scored in engine.map_ordered(one, dumps) if together else map(one, dumps):
+    for scored in engine.map_ordered(one, range(len(dumps))) if together else map(one, range(len(dumps))):
         out.append(scored)
-        finished += 1
         if progress is not None and len(dumps) > 1:
-            progress(finished, len(dumps), "dumps")
+            progress(len(out), len(dumps), "dumps")
+    _tell_apart(out, names)
     return out
+
+
+class _AllDumps:
+    """Adds up the bytes that several dumps, perhaps on several threads, tell to have read."""
+
+    def __init__(self, dumps: Sequence[Sequence[Path]], progress: Progress) -> None:
+        files = [path for dump in dumps for path in dump]
+        self._total = sum(path.stat().st_size for path in files) if all(map(Path.is_file, files)) else None
+        self._done = [0] * len(dumps)
+        self._lock = threading.Lock()
+        self._progress = progress
+
+    def of(self, i: int) -> Progress:
+        """Return what dump i shall call."""
+
+        def progress(done: int, total: int | None, unit: str) -> None:
+            with self._lock:
+                self._done[i] = done
+                self._progress(sum(self._done), self._total, unit)
+
+        return progress
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """Return the name of every dump without suffixes, with as many of its folders as tell the dumps apart."""
+    folders = [path.absolute().parts[1:-1] for path in paths]
+    depth = [0] * len(paths)
+    while True:
+        names = [
+            _printable("/".join([*parts[len(parts) - many :], stem(path)]))
+            for path, parts, many in zip(paths, folders, depth, strict=True)
+        ]
+        seen = Counter(names)
+        deeper = [
+            min(many + (seen[name] > 1), len(parts))
+            for name, many, parts in zip(names, depth, folders, strict=True)
+        ]
+        if deeper == depth:
+            return names
+        depth = deeper
+
+
+def _printable(name: str) -> str:
+    """Return a file name as valid Unicode; names on disk may hold any bytes."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _tell_apart(scored: Sequence[_Scored], names: Sequence[str]) -> None:
+    """Put the dump's name beside the model where several dumps are of the same model and task."""
+    seen = Counter((part.results[0].model, part.results[0].task) for part in scored)
+    for part, name in zip(scored, names, strict=True):
+        model = part.results[0].model
+        if seen[model, part.results[0].task] > 1:
+            unique = name if model == name else f"{model} ({name})"
+            part.results = [replace(result, model=unique) for result in part.results]
+            part.facts["model"] = unique
 
 
 def _score_blocks(
@@ -351,9 +410,10 @@ def _score_blocks(
     blocks: Iterable[Samples],
     meta: Mapping[str, Any] | None,
     path: Path | None,
+    name: str | None,
     progress: Progress | None,
 ) -> _Scored:
-    """Score one dump."""
+    """Score one dump, called `name` unless it names its model."""
     views: dict[str, Any] = dict(plan.tokens)
     if plan.vectors is not None:
         views["vectors"] = plan.vectors(path)
@@ -390,18 +450,19 @@ def _score_blocks(
     if meta is None and isinstance(blocks, Blocks):
         meta = blocks.meta
     meta = dict(meta or {})
-    if path is not None:
-        meta["model"] = meta.get("model") or stem(path)
+    meta["model"] = meta.get("model") or name
     columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
     results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
     table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
     if "prompt" in plan.scopes:
         table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
-    facts = {key: dict(view.facts) for key, view in views.items() if view.facts}
+    facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
+    facts |= {"prompts": len(counts), "samples": int(counts.sum())}
     if isinstance(blocks, Blocks):
-        facts |= {"dump": blocks.name, "reader": blocks.reader, **blocks.counts}
+        facts |= {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
         if blocks.skipped:
             facts["skipped_records"] = list(blocks.skipped)
+    facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
     return _Scored(results, pa.table(table), facts)
 
 
