@@ -153,7 +153,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was changed or left out while reading, over all dumps; see `divfast.readers.records.Reading`."""
+        """What readers changed or left out, over all dumps; see `divfast.readers.records.Reading`."""
         total: Counter[str] = Counter()
         for facts in self.run["dumps"]:
             total.update(facts.get("counts", {}))
