@@ -20,8 +20,8 @@ _FIRST = ("score",)
 class Commands(click.Group):
     """Commands by the names of their files, imported when they are asked for.
 
-    What the library raises becomes one sentence on stderr and exit 1 here, its warnings one line; an interrupt
-    exits 130; a reader that closes the pipe ends the command quietly.
+    What the library raises becomes one sentence on stderr and exit 1 here, its warnings one line. An
+    interrupt exits 130. A reader that closes the pipe ends the command quietly.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -10,7 +10,7 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# Written out here because the modules that hold them import NumPy, and --help must be instant. A test compares.
+# Written out because the modules that hold them import NumPy, and --help must be instant; a test compares.
 SCOPES = ("prompt", "first", "pooled")
 PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
@@ -95,7 +95,8 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--encoder",
             metavar="NAME",
-            help="minilm (needs no network), or a sentence-transformers or transformers encoder by name or folder.",
+            help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name or "
+            "folder.",
         ),
         click.option(
             "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the encoder."

@@ -82,8 +82,8 @@ def score(
     A DUMP is a file that a sampler or harness wrote, compressed or not, a pattern such as 'runs/*.jsonl.gz',
     or - for standard input. Several dumps make one table with a row for each.
 
-    Results go to standard output, with the signature of every number: what it was made of. Exit 0: done; 1: the
-    data or the backend will not do; 2: the command line will not do; 3: undefined values, with --strict.
+    Results go to standard output, with the signature of every number: what it was made of. Exit 0: done; 1:
+    the data or the backend will not do; 2: the command line will not do; 3: undefined values, with --strict.
 
     \b
     Example:

@@ -38,8 +38,8 @@ def diagnose() -> dict[str, Any]:
     dict
         ``divfast``, ``python``, ``platform``, ``threads``, ``cores``; ``packages`` (version or null);
         ``backends`` (by metric and backend, null or the reason why not); ``extras`` (what each is missing and
-        the command that installs it); ``minilm`` and ``gpu`` (``works``, and what or why not); ``cache`` (folder,
-        bytes, files, the reason why it cannot be written or null).
+        the command that installs it); ``minilm`` and ``gpu`` (``works``, and what or why not); ``cache``
+        (folder, bytes, files, the reason why it cannot be written or null).
 
     Notes
     -----
@@ -120,7 +120,7 @@ def _gpu() -> dict[str, Any]:
             return {"works": False, "reason": f"torch ({built}) finds no CUDA device."}
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         return {"works": True, "devices": [{"name": at.name, "bytes": at.total_memory} for at in devices]}
-    except Exception as error:  # noqa: BLE001 - a broken installation fails in any way, and that is the finding
+    except Exception as error:  # noqa: BLE001 - a broken torch fails in any way, and that is the finding
         return {"works": False, "reason": f"torch cannot be used: {error}"}
 
 
