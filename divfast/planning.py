@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from divfast.backends import BACKENDS, why_not
+from divfast.dumps import Progress, stem
 from divfast.errors import BackendError, MetricError, nearest
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.scope import SCOPES, Scope, check_scope
@@ -16,10 +18,6 @@ from divfast.views.tokens import open_tokenizer
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
-
-Backend = Literal["auto", "cpu", "cuda", "reference"]
-BACKENDS: tuple[Backend, ...] = get_args(Backend)
-Progress = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Plan:
     specs: Sequence[MetricSpec]
     scopes: Sequence[Scope]
     preset: Preset
-    backend: Backend
+    backend: str
     seed: int
     tokens: Mapping[str, View]
     vectors: Callable[[Path | None], View] | None
@@ -78,8 +76,8 @@ def make_plan(
     """
     if preset not in PRESETS:
         raise MetricError(f"unknown preset {preset!r}.", remedy=nearest(preset, PRESETS))
-    if backend not in BACKENDS:
-        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, BACKENDS))
+    if backend not in ("auto", *BACKENDS):
+        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, ["auto", *BACKENDS]))
     if encoder is not None and embeddings is not None:
         raise MetricError(
             "an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings."
@@ -91,11 +89,10 @@ def make_plan(
         vocab_size = opened[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
     specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
-    if backend == "cuda":
-        raise BackendError(
-            f"{specs[0].metric.name} has no CUDA kernel.",
-            remedy="Use --backend cpu; an encoder takes the GPU by itself.",
-        )
+    if backend != "auto":
+        for spec in specs:
+            if reason := why_not(spec.metric, backend):
+                raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
     for spec in specs:
         if spec.metric.view == "vectors" and not has_vectors:
             raise MetricError(
@@ -110,7 +107,6 @@ def make_plan(
                 remedy="Ask for it with --scope prompt alone.",
             )
     checked: Preset = "paper" if preset == "paper" else "default"
-    place: Backend = next(name for name in BACKENDS if name == backend)
     if not opened:
         names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
         opened = {name: open_tokenizer(name) for name in sorted(names)}
@@ -121,7 +117,7 @@ def make_plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
         checked,
-        place,
+        backend,
         seed,
         opened,
         vectors,
@@ -145,11 +141,3 @@ def _vectors_opener(
         return vectors.open_embeddings(where)
 
     return brought
-
-
-def stem(path: Path) -> str:
-    """Return the name of a file without the suffixes of formats and compression."""
-    name = path.name
-    for suffix in (".gz", ".zst", ".xz", ".jsonl", ".json", ".parquet", ".arrow", ".eval", ".txt"):
-        name = name.removesuffix(suffix)
-    return name

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 import divfast
 from divfast import _core, engine
 from divfast.backends import accumulator, per_group
+from divfast.dumps import AllDumps, Progress, short_names, tell_apart
 from divfast.errors import DataError, MetricError
-from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, Progress, make_plan, stem
+from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
 from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Report, Result, Signature
 from divfast.samples import Ragged, Samples
@@ -146,7 +147,7 @@ def score(
                     "there are only embeddings, no texts.",
                     remedy="Ask for metrics over vectors, such as cosine.",
                 )
-            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None)]
+            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
         else:
             scored = _score_dumps(plan, source, join, memory, progress, reading)
     return _report(plan, scored, metrics, time.perf_counter() - started, several=len(scored) > 1)
@@ -195,17 +196,28 @@ def _score_dumps(
         }
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors
+    names = short_names([dump[0] for dump in dumps])
+    told = AllDumps(dumps, progress) if progress is not None else None
 
-    def one(dump: list[Path]) -> _Scored:
-        blocks = read(dump if len(dump) > 1 else dump[0], columns=(), **limits, **reading)
-        return _score_blocks(plan, blocks, None, dump[0], None if len(dumps) > 1 else progress)
+    def one(i: int) -> _Scored:
+        blocks = read(dumps[i] if join else dumps[i][0], columns=(), **limits, **reading)
+        return _score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []
-    for scored in engine.map_ordered(one, dumps) if together else map(one, dumps):
+    for scored in engine.map_ordered(one, range(len(dumps))) if together else map(one, range(len(dumps))):
         out.append(scored)
         if progress is not None and len(dumps) > 1:
             progress(len(out), len(dumps), "dumps")
+    _rename(out, names)
     return out
+
+
+def _rename(scored: Sequence[_Scored], names: Sequence[str]) -> None:
+    """Put the dump's name beside the model where several dumps are of the same model and task."""
+    labels = [(part.results[0].model, part.results[0].task) for part in scored]
+    for part, model in zip(scored, tell_apart(labels, names), strict=True):
+        part.results = [replace(result, model=model) for result in part.results]
+        part.facts["model"] = model
 
 
 def _score_blocks(
@@ -213,15 +225,18 @@ def _score_blocks(
     blocks: Iterable[Samples],
     meta: Mapping[str, Any] | None,
     path: Path | None,
+    name: str | None,
     progress: Progress | None,
 ) -> _Scored:
-    """Score one dump."""
+    """Score one dump, called `name` unless it names its model."""
     views: dict[str, Any] = dict(plan.tokens)
     if plan.vectors is not None:
         views["vectors"] = plan.vectors(path)
     keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
     corpora = {
-        scope: [accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"
+        scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
+        for scope in plan.scopes
+        if scope != "prompt"
     }
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
     ids, sizes = [], []
@@ -238,7 +253,9 @@ def _score_blocks(
         rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
         if "prompt" in plan.scopes:
             for spec, key, column in zip(plan.specs, keys, values, strict=True):
-                column.append(per_group(plan, spec, rows[key], block.groups))
+                column.append(
+                    per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
+                )
         for scope, accumulators in corpora.items():
             chosen = rows
             if scope == "first":
@@ -257,18 +274,19 @@ def _score_blocks(
     if meta is None and isinstance(blocks, Blocks):
         meta = blocks.meta
     meta = dict(meta or {})
-    if path is not None:
-        meta["model"] = meta.get("model") or stem(path)
+    meta["model"] = meta.get("model") or name
     columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
     results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
     table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
     if "prompt" in plan.scopes:
         table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
-    facts: dict[str, Any] = {key: dict(view.facts) for key, view in views.items() if view.facts}
+    facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
+    facts |= {"prompts": len(counts), "samples": int(counts.sum())}
     if isinstance(blocks, Blocks):
-        facts |= {"dump": blocks.name, "reader": blocks.reader, **blocks.counts}
+        facts |= {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
         if blocks.skipped:
             facts["skipped_records"] = list(blocks.skipped)
+    facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
     return _Scored(results, pa.table(table), facts)
 
 
