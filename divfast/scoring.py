@@ -220,7 +220,7 @@ def _score_blocks(
     if plan.vectors is not None:
         views["vectors"] = plan.vectors(path)
     keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
-    corpora = {
+    corpora: dict[Scope, list[Any]] = {
         scope: [accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"
     }
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
