@@ -22,7 +22,7 @@ DEMO := examples/demo/base.jsonl examples/demo/sft.jsonl examples/demo/dpo.jsonl
 CORE := $(wildcard csrc/*.cpp csrc/*.hpp)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 
-.PHONY: help venv build demo test lint types bench clean
+.PHONY: help venv build demo test lint types bench readme clean
 
 help:
 	@echo 'make demo     score the example lineage with the packaged encoder'
@@ -30,6 +30,7 @@ help:
 	@echo 'make lint     ruff, and the C++ without a warning'
 	@echo 'make types    mypy --strict on the package as it is installed'
 	@echo 'make bench    throughput beside the peers, into bench/results'
+	@echo 'make readme   copy the outputs that the README shows into it'
 	@echo 'make build    compile the core again where its sources changed'
 	@echo 'make venv     only set up .venv'
 	@echo 'make clean    remove what was built; .venv stays'
@@ -77,6 +78,9 @@ types: $(VENV)/.installed
 
 bench: $(VENV)/.built
 	$(BIN)/python bench/run.py $(ARGS)
+
+readme: $(VENV)/.built
+	$(BIN)/python .ci/readme
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

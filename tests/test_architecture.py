@@ -137,7 +137,7 @@ def test_nothing_below_the_command_line_prints(name, tree):
 
 @pytest.mark.parametrize(("name", "tree"), SOURCES)
 def test_environment_is_read_in_one_place(name, tree):
-    if name == "divfast.env":
+    if name == "divfast.env" or within(name, "divfast.cli"):
         return
     words = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not words & {"os.environ", "os.getenv", "os.putenv"}
