@@ -5,9 +5,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
