@@ -233,7 +233,7 @@ def _score_blocks(
     if plan.vectors is not None:
         views["vectors"] = plan.vectors(path)
     keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
-    corpora = {
+    corpora: dict[Scope, Sequence[Any]] = {
         scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
         for scope in plan.scopes
         if scope != "prompt"

@@ -225,7 +225,7 @@ def _gather(
             for records in blocks:
                 _codes(index, records, reading)
                 text = records.text
-                spool.write(memoryview(text.values[text.offsets[0] : text.offsets[-1]]))
+                spool.write(text.values[text.offsets[0] : text.offsets[-1]].data)
                 lengths.append(text.lengths)
                 thin.append(_without_text(records))
             spool.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -106,7 +106,7 @@ def _line_end(data: memoryview, start: int, stop: int) -> int:
     return len(data)
 
 
-def _records_of(batch: dict[str, Any], reading: Reading) -> Records:
+def _records_of(batch: Mapping[str, Any], reading: Reading) -> Records:
     reading.count("null_outputs", batch["null_outputs"])
     reading.count("lone_surrogates", batch["lone_surrogates"])
     carried = [Ragged(*rows) for rows in batch["carried"]]
