@@ -177,7 +177,7 @@ def _unreachable(name: str) -> Exception | None:
     for repository in _repositories(name):
         try:
             HfApi().model_info(repository, timeout=10)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the Hub's client has had three HTTP libraries so far
             reason = reason or error
         else:
             return None
@@ -238,8 +238,7 @@ def _revision(source: Path | None, model: Any) -> str:
 
 def _sha256(path: Path) -> str:
     # The Hub's cache links every large file to a blob that is named by its SHA-256.
-    blob = path.resolve().name
-    if path.is_symlink() and _LFS_SHA256.fullmatch(blob):
+    if path.is_symlink() and _LFS_SHA256.fullmatch(blob := path.readlink().name):
         return blob
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
