@@ -17,6 +17,8 @@ struct JsonlFields {
     // In order of preference: the first name that a record has is taken.
     std::vector<OutputField> outputs;
     std::vector<std::string> ids, prompts;
+    // Part of what makes an id: the same id under another task or model is another prompt's.
+    std::vector<std::string> qualifiers;
     // Kept as their JSON text.
     std::vector<std::string> carried;
 };
@@ -30,11 +32,12 @@ struct JsonlBatch {
     RaggedBuffer<char> text;           // a row a sample
     std::vector<int64_t> records{0};   // record r holds samples records[r] .. records[r + 1]
     RaggedBuffer<char> ids, prompts;   // a row a record, empty where absent
+    RaggedBuffer<char> keys;           // the id with its qualifiers: equal keys are one group
     std::vector<uint8_t> has_id, has_prompt, single;
     std::vector<int64_t> lines;        // 1-based line of each record
     std::vector<RaggedBuffer<char>> carried;
     std::vector<JsonlError> errors;
-    int64_t null_outputs = 0, lone_surrogates = 0;
+    int64_t line_count = 0, null_outputs = 0, lone_surrogates = 0;
 };
 
 // Parses whole lines, split among threads; batches come in the order of the lines. With `skip` a bad line is left

@@ -142,6 +142,7 @@ py::dict batch_to_dict(JsonlBatch&& batch) {
     out["text"] = own_ragged(std::move(batch.text));
     out["records"] = own(std::move(batch.records));
     out["ids"] = own_ragged(std::move(batch.ids));
+    out["keys"] = own_ragged(std::move(batch.keys));
     out["has_id"] = own(std::move(batch.has_id));
     out["prompts"] = own_ragged(std::move(batch.prompts));
     out["has_prompt"] = own(std::move(batch.has_prompt));
@@ -149,19 +150,21 @@ py::dict batch_to_dict(JsonlBatch&& batch) {
     out["lines"] = own(std::move(batch.lines));
     out["carried"] = carried;
     out["errors"] = errors;
+    out["line_count"] = batch.line_count;
     out["null_outputs"] = batch.null_outputs;
     out["lone_surrogates"] = batch.lone_surrogates;
     return out;
 }
 
 py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vector<std::pair<std::string, bool>>& outputs,
-                     std::vector<std::string> ids, std::vector<std::string> prompts, std::vector<std::string> carried,
-                     bool skip, int threads) {
+                     std::vector<std::string> ids, std::vector<std::string> prompts,
+                     std::vector<std::string> qualifiers, std::vector<std::string> carried, bool skip, int threads) {
     const py::buffer_info info = data.request();
     JsonlFields fields;
     for (const auto& [name, may_be_text] : outputs) fields.outputs.push_back({name, may_be_text});
     fields.ids = std::move(ids);
     fields.prompts = std::move(prompts);
+    fields.qualifiers = std::move(qualifiers);
     fields.carried = std::move(carried);
     std::vector<JsonlBatch> batches;
     {
@@ -201,7 +204,7 @@ PYBIND11_MODULE(_core, m) {
           py::arg("threads") = 0);
     m.def("bootstrap_means", &bootstrap, py::arg("values"), py::arg("replicates"), py::arg("seed"), py::arg("threads") = 0);
     m.def("parse_jsonl", &parse_lines, py::arg("data"), py::arg("first_line"), py::arg("outputs"), py::arg("ids"),
-          py::arg("prompts"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0);
+          py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0);
     m.def("gather_bytes", &gather_rows<char, uint8_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
     m.def("gather_tokens", &gather_rows<uint64_t, uint64_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
 
@@ -256,12 +259,12 @@ PYBIND11_MODULE(_core, m) {
                     throw py::value_error("keys, companions and their masks must have equally many rows");
                 }
                 std::vector<int64_t> codes(static_cast<size_t>(key_rows.rows));
-                int64_t conflict;
+                std::vector<int64_t> conflicts;
                 {
                     py::gil_scoped_release release;
-                    conflict = self.add(key_rows, has.data(), companion_rows, has_companion.data(), codes.data());
+                    conflicts = self.add(key_rows, has.data(), companion_rows, has_companion.data(), codes.data());
                 }
-                return py::make_tuple(own(std::move(codes)), conflict);
+                return py::make_tuple(own(std::move(codes)), own(std::move(conflicts)));
             },
             py::arg("keys"), py::arg("key_offsets"), py::arg("has"), py::arg("companions"), py::arg("companion_offsets"),
             py::arg("has_companion"));

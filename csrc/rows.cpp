@@ -37,9 +37,9 @@ std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
     return first;
 }
 
-int64_t KeyIndex::add(const RaggedView<char>& keys, const uint8_t* has, const RaggedView<char>& companions,
-                      const uint8_t* has_companion, int64_t* codes) {
-    int64_t conflict = -1;
+std::vector<int64_t> KeyIndex::add(const RaggedView<char>& keys, const uint8_t* has, const RaggedView<char>& companions,
+                                   const uint8_t* has_companion, int64_t* codes) {
+    std::vector<int64_t> conflicts;
     for (int64_t row = 0; row < keys.rows; ++row) {
         if (!has[row]) {
             codes[row] = next_++;
@@ -53,10 +53,10 @@ int64_t KeyIndex::add(const RaggedView<char>& keys, const uint8_t* has, const Ra
         Entry& entry = added.first->second;
         if (added.second) ++next_;
         if (companion != 0 && entry.companion == 0) entry.companion = companion;
-        if (companion != 0 && entry.companion != companion && conflict < 0) conflict = row;
+        if (companion != 0 && entry.companion != companion) conflicts.push_back(row);
         codes[row] = entry.code;
     }
-    return conflict;
+    return conflicts;
 }
 
 uint64_t fingerprint(const RaggedView<char>& rows, const int64_t* groups, int64_t n_groups, uint64_t state) {

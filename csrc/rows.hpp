@@ -31,9 +31,9 @@ std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads);
 // with each key: the same id with two different prompts is a mistake in the data.
 class KeyIndex {
   public:
-    // codes[i] is the number of keys.row(i). Returns the first row whose companion differs from the one its key
-    // had before, or -1. Rows where `has` is zero get a fresh number; companions where it is zero are not compared.
-    int64_t add(const RaggedView<char>& keys, const uint8_t* has, const RaggedView<char>& companions,
+    // codes[i] is the number of keys.row(i). Returns the rows whose companion differs from the one their key
+    // had before. Rows where `has` is zero get a fresh number; companions where it is zero are not compared.
+    std::vector<int64_t> add(const RaggedView<char>& keys, const uint8_t* has, const RaggedView<char>& companions,
                 const uint8_t* has_companion, int64_t* codes);
     int64_t size() const { return next_; }
 

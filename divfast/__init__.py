@@ -10,6 +10,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from divfast.readers import read
     from divfast.registry import metric
     from divfast.result import Report, Result
@@ -31,12 +32,13 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return _version("divfast")
-    if name in _HOME:
+        value: Any = _version("divfast")
+    elif name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'divfast' has no attribute {name!r}")
+    else:
+        raise AttributeError(f"module 'divfast' has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

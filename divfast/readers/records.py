@@ -1,0 +1,279 @@
+"""What a format yields: records as they stand in the file, before equal ids are brought together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from divfast.errors import DataError
+from divfast.samples import Ragged
+
+OUTPUT_FIELDS = (
+    # plural names hold a list; under the others one string is one sample
+    ("outputs", False),
+    ("generations", False),
+    ("responses", False),
+    ("completions", False),
+    ("samples", False),
+    ("output", True),
+    ("generation", True),
+    ("response", True),
+    ("completion", True),
+    ("solution", True),
+)
+ID_FIELDS = ("input_id", "id", "key", "prompt_id", "custom_id", "task_id", "doc_id")
+PROMPT_FIELDS = ("prompt", "input", "instruction", "question", "query")
+PER_SAMPLE_FIELDS = ("correct", "scores", "logprobs", "finish_reasons", "partition")
+PER_PROMPT_FIELDS = ("gold", "references", "tests", "entry_point")
+META_FIELDS = ("model", "task")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read; see `divfast.read`."""
+
+    outputs_field: str | None = None
+    id_field: str | None = None
+    prompt_field: str | None = None
+    columns: tuple[str, ...] | None = None
+    on_error: str = "fail"
+    keep_reasoning: bool = False
+    prompts: str | None = None
+    threads: int = 1
+    block_bytes: int = 32 << 20
+    block_rows: int = 1 << 17
+
+    @property
+    def output_fields(self) -> tuple[tuple[str, bool], ...]:
+        """Names under which to look for the samples, and whether one string will do."""
+        return ((self.outputs_field, True),) if self.outputs_field else OUTPUT_FIELDS
+
+    @property
+    def id_fields(self) -> tuple[str, ...]:
+        """Names under which to look for the id."""
+        return (self.id_field,) if self.id_field else ID_FIELDS
+
+    @property
+    def prompt_fields(self) -> tuple[str, ...]:
+        """Names under which to look for the prompt."""
+        return (self.prompt_field,) if self.prompt_field else PROMPT_FIELDS
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Columns to carry along."""
+        return (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS) if self.columns is None else self.columns
+
+
+class Reading:
+    """One pass over one dump: where it is, how to read, what was met on the way.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        What was changed or left out: ``reasoning_stripped``, ``reasoning_emptied``, ``null_outputs``,
+        ``lone_surrogates``, ``skipped``.
+    skipped : list of str
+        Where and why, the first 1,000 of them.
+    meta : dict
+        ``model``, ``task``, ``reader``.
+    """
+
+    def __init__(self, name: str, options: ReadOptions) -> None:
+        self.name = name
+        self.options = options
+        self.counts: dict[str, int] = {}
+        self.skipped: list[str] = []
+        self.meta: dict[str, Any] = {}
+
+    def count(self, what: str, many: int) -> None:
+        """Add to a count."""
+        if many:
+            self.counts[what] = self.counts.get(what, 0) + int(many)
+
+    def where(self, line: int | str | None) -> str:
+        """Return ``file:line``."""
+        return self.name if line is None else f"{self.name}:{line}"
+
+    def bad(self, line: int | str | None, what: str, remedy: str | None = None) -> None:
+        """Raise `DataError` for a bad record, or list it where bad ones are to be skipped."""
+        if self.options.on_error != "skip":
+            skip = "Skip bad records with --on-error skip."
+            raise DataError(what, where=self.where(line), remedy=f"{remedy} {skip}" if remedy else skip)
+        self.count("skipped", 1)
+        if len(self.skipped) < 1000:
+            self.skipped.append(f"{self.where(line)}: {what}")
+
+    def fail(self, what: str, remedy: str | None = None, line: int | str | None = None) -> NoReturn:
+        """Raise `DataError`: nothing more can be read."""
+        raise DataError(what, where=self.where(line), remedy=remedy)
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """A run of records: each has an id or none, a prompt or none, and any number of samples.
+
+    Attributes
+    ----------
+    text : Ragged
+        All samples, a row each.
+    bounds : numpy.ndarray
+        ``int64[r + 1]``: record i holds samples ``bounds[i]`` to ``bounds[i + 1]``.
+    ids, prompts, keys : Ragged
+        A row a record; records of equal keys are one group. `has_id` and `has_prompt` tell where there is one.
+    lines : sequence of int or str
+        Where each record stands.
+    per_sample, per_prompt : Mapping
+        Columns, a list of n values and of r values.
+    """
+
+    text: Ragged
+    bounds: NDArray[np.int64]
+    ids: Ragged
+    has_id: NDArray[np.uint8]
+    prompts: Ragged
+    has_prompt: NDArray[np.uint8]
+    keys: Ragged
+    lines: Sequence[int | str]
+    per_sample: Mapping[str, pa.Array] = field(default_factory=dict)
+    per_prompt: Mapping[str, pa.Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+
+class RecordBuilder:
+    """Collects records one by one, for formats that Python parses, and cuts them into runs of block size.
+
+    Examples
+    --------
+    >>> builder = RecordBuilder(Reading("dump", ReadOptions()))
+    >>> builder.add("a", "Say hi.", ["hi", "hello"], line=1)
+    >>> [len(records) for records in builder.flush()]
+    [1]
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._clear()
+
+    def _clear(self) -> None:
+        self._texts: list[str] = []
+        self._bounds = [0]
+        self._ids: list[str | None] = []
+        self._prompts: list[str | None] = []
+        self._keys: list[str] = []
+        self._lines: list[int | str] = []
+        self._columns: dict[str, list[Any]] = {}
+        self._bytes = 0
+
+    def add(
+        self,
+        id: str | None,
+        prompt: str | None,
+        outputs: Sequence[str | None],
+        *,
+        line: int | str,
+        columns: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Take one record.
+
+        Parameters
+        ----------
+        id, prompt
+            None where the dump has none.
+        outputs
+            The samples; None is an output that the harness failed to get, kept as an empty text and counted.
+        line
+            Where it stands: a line number, or a name inside an archive.
+        columns
+            Fields to carry along, of any name; only those that were asked for are kept.
+        key
+            What makes records one group, where that is more than the id.
+        """
+        columns = columns or {}
+        for name in self._reading.options.wanted:
+            values = columns.get(name)
+            if name in PER_SAMPLE_FIELDS and values is not None:
+                values = values if isinstance(values, list) else [values]
+                if len(values) != len(outputs):
+                    self._reading.bad(line, f'"{name}" has {len(values)} values for {len(outputs)} outputs.')
+                    return
+            if values is not None and name not in self._columns:
+                self._columns[name] = [None] * len(self._ids)
+        for name, column in self._columns.items():
+            column.append(columns.get(name))
+        for text in outputs:
+            self._texts.append("" if text is None else text)
+            self._bytes += len(self._texts[-1])
+        self._reading.count("null_outputs", sum(text is None for text in outputs))
+        self._bounds.append(len(self._texts))
+        self._ids.append(id)
+        self._prompts.append(prompt)
+        self._keys.append((id or "") if key is None else key)
+        self._lines.append(line)
+        self._note_meta(columns)
+
+    def _note_meta(self, columns: Mapping[str, Any]) -> None:
+        for name in META_FIELDS:
+            if isinstance(columns.get(name), str):
+                note_meta(self._reading, name, columns[name])
+
+    @property
+    def full(self) -> bool:
+        """Whether a block's worth has been collected."""
+        options = self._reading.options
+        return self._bytes >= options.block_bytes or len(self._texts) >= options.block_rows
+
+    def flush(self) -> Iterator[Records]:
+        """Yield what has been collected, if anything, and start anew."""
+        if not self._ids:
+            return
+        bounds = np.array(self._bounds, np.int64)
+        counts = np.diff(bounds)
+        per_sample, per_prompt = {}, {}
+        for name, values in self._columns.items():
+            if name in PER_SAMPLE_FIELDS:
+                flat: list[Any] = []
+                for value, many in zip(values, counts, strict=True):
+                    flat.extend(value if isinstance(value, list) else [value] * int(many))
+                per_sample[name] = column(flat)
+            else:
+                per_prompt[name] = column(values)
+        yield Records(
+            text=Ragged.from_strings(self._texts),
+            bounds=bounds,
+            ids=Ragged.from_strings([value or "" for value in self._ids]),
+            has_id=np.array([value is not None for value in self._ids], np.uint8),
+            prompts=Ragged.from_strings([value or "" for value in self._prompts]),
+            has_prompt=np.array([value is not None for value in self._prompts], np.uint8),
+            keys=Ragged.from_strings(self._keys),
+            lines=self._lines,
+            per_sample=per_sample,
+            per_prompt=per_prompt,
+        )
+        self._clear()
+
+
+def note_meta(reading: Reading, name: str, value: str) -> None:
+    """Remember the model or task of a dump; one that holds several has none of its own."""
+    if reading.meta.setdefault(name, value) not in (value, None):
+        reading.meta[name] = None
+
+
+def column(values: Sequence[Any]) -> pa.Array:
+    """Return an Arrow column: booleans, numbers and strings as they are, anything else or mixed as JSON text."""
+    present = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in present):
+        return pa.array(values, pa.bool_())
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
+        return pa.array(values, pa.float64())
+    if all(isinstance(value, str) for value in present):
+        return pa.array(values, pa.large_string())
+    return pa.array([None if value is None else json.dumps(value) for value in values], pa.large_string())

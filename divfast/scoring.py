@@ -1,0 +1,382 @@
+"""The loop: read a block, build each view once, run each metric, accumulate, sign."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import divfast
+from divfast import _core, engine
+from divfast.backends import accumulator, per_group
+from divfast.dumps import AllDumps, Progress, short_names, tell_apart
+from divfast.errors import DataError, MetricError
+from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
+from divfast.readers import Blocks, find_dumps, read
+from divfast.result import Report, Result, Signature
+from divfast.samples import Ragged, Samples
+from divfast.scope import Scope, first_rows, one_group
+from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+
+
+@dataclass
+class _Scored:
+    """One dump's share of a report."""
+
+    results: list[Result]
+    groups: pa.Table
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def score(
+    source: Any = None,
+    metrics: Sequence[str] | None = None,
+    *,
+    scopes: Sequence[str] = SCOPE_DEFAULT,
+    preset: str = "default",
+    tokenizer: str | None = None,
+    vocab_size: int | None = None,
+    encoder: str | None = None,
+    dtype: str = "float32",
+    embeddings: Any = None,
+    groups: Any = None,
+    seed: int = 0,
+    backend: str = "auto",
+    threads: int | None = None,
+    memory: int | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+    join: bool = False,
+    **reading: Any,
+) -> Report:
+    """Score the diversity of the outputs in one or more dumps, or in memory.
+
+    Parameters
+    ----------
+    source : str, Path, Samples, list of list of str, or a list of paths
+        What to score: a dump on disk (``-`` is standard input), a pattern such as ``runs/*.jsonl.gz``, several of
+        them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt. May be
+        left out where `embeddings` says it all.
+    metrics : sequence of str, optional
+        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, and the semantic one where there is
+        an encoder or embeddings.
+    scopes : sequence of {"prompt", "first", "pooled"}
+        Every prompt's samples; the first sample of every prompt together; all samples together.
+    preset : {"default", "paper"}
+        ``paper`` reproduces the published code of arXiv 2604.16027, quirks included.
+    tokenizer : str, optional
+        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, or a Hugging Face tokenizer by name or folder.
+        By default what each metric and preset defines.
+    vocab_size : int, optional
+        V of EAD; by default 50257, or the size of a Hugging Face tokenizer's vocabulary.
+    encoder : str, optional
+        ``minilm`` (needs no network), or a sentence-transformers or transformers encoder by name or folder.
+    dtype : {"float32", "bfloat16", "float16"}
+        Of the encoder.
+    embeddings : str, numpy.ndarray or torch.Tensor, optional
+        Vectors instead of an encoder, one for each sample in the order of the dump: a ``.npy`` file, a Parquet
+        column as ``file.parquet:column``, or an array ``float[n, d]``. ``{stem}`` in a name stands for the name of
+        the dump without its suffixes.
+    groups : array of int64[g + 1], optional
+        With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
+    seed : int
+        Of the bootstrap.
+    backend : {"auto", "cpu", "cuda", "reference"}
+        Where metrics run. A named one works or raises.
+    threads : int, optional
+        By default all cores this process may use.
+    memory : int, optional
+        About how many bytes to work in; smaller blocks are read at a time. Changes no number.
+    cache : bool
+        Keep embeddings on disk between calls.
+    progress : callable, optional
+        Called as ``progress(done, total, unit)``; nothing is ever printed.
+    join : bool
+        Several dumps are parts of one: samples with the same id are one group.
+    **reading
+        Options of `divfast.read`: ``reader``, ``outputs_field``, ``id_field``, ``prompt_field``, ``prompts``,
+        ``on_error``, ``keep_reasoning``.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    DivfastError
+        One sentence: where, what, and the remedy.
+
+    Examples
+    --------
+    >>> import divfast
+    >>> report = divfast.score([["a b", "a c"], ["x", "x"]], ["distinct:n=1"])
+    >>> report["distinct:n=1"].mean                # (3/4 + 1/2) / 2
+    0.625
+    >>> report["distinct:n=1", "pooled"].value     # a b c x among six words
+    0.6666666666666666
+    """
+    started = time.perf_counter()
+    with engine.use_threads(threads):
+        in_memory = _in_memory(source, embeddings, groups)
+        plan = make_plan(
+            metrics,
+            scopes,
+            preset,
+            backend,
+            seed,
+            tokenizer,
+            vocab_size,
+            encoder,
+            dtype,
+            embeddings,
+            cache,
+            progress,
+        )
+        if in_memory is not None:
+            if in_memory[1] and any(spec.metric.view == "tokens" for spec in plan.specs):
+                raise MetricError(
+                    "there are only embeddings, no texts.",
+                    remedy="Ask for metrics over vectors, such as cosine.",
+                )
+            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
+        else:
+            scored = _score_dumps(plan, source, join, memory, progress, reading)
+    return _report(plan, scored, metrics, time.perf_counter() - started, several=len(scored) > 1)
+
+
+def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool] | None:
+    """Return samples that need no reading, and whether they have no texts; None where there is a dump to read."""
+    if isinstance(source, Samples):
+        return source, False
+    if source is None:
+        if embeddings is None or isinstance(embeddings, str):
+            raise DataError(
+                "there is nothing to score.", remedy="Give a dump, lists of texts, or an array of embeddings."
+            )
+        n = len(embeddings)
+        offsets = one_group(n) if groups is None else np.asarray(groups, np.int64)
+        g = len(offsets) - 1
+        empty = Ragged(np.zeros(0, np.uint8), np.zeros(n + 1, np.int64))
+        ids = pa.array([str(i) for i in range(g)], pa.large_string())
+        return Samples(empty, offsets, ids, pa.nulls(g, pa.large_string()), np.arange(n)), True
+    if isinstance(source, (str, Path)):
+        return None
+    items = list(source)
+    if items and all(isinstance(item, (str, Path)) for item in items):
+        return None
+    return Samples.from_lists(items), False
+
+
+def _score_dumps(
+    plan: Plan,
+    source: Any,
+    join: bool,
+    memory: int | None,
+    progress: Progress | None,
+    reading: Mapping[str, Any],
+) -> list[_Scored]:
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    paths = find_dumps(sources)
+    dumps: list[list[Path]] = [paths] if join else [[path] for path in paths]
+    limits: dict[str, Any] = {}
+    if memory is not None:
+        # A block, its tokens (8 bytes each) and the scratch of a metric are alive at once: about 16 times its text.
+        limits = {
+            "block_bytes": max(1 << 16, min(32 << 20, memory // 16)),
+            "block_rows": max(256, min(1 << 17, memory >> 14)),
+        }
+    # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
+    together = len(dumps) > 1 and not plan.shares_vectors
+    names = short_names([dump[0] for dump in dumps])
+    told = AllDumps(dumps, progress) if progress is not None else None
+
+    def one(i: int) -> _Scored:
+        blocks = read(dumps[i] if join else dumps[i][0], columns=(), **limits, **reading)
+        return _score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
+
+    out = []
+    for scored in engine.map_ordered(one, range(len(dumps))) if together else map(one, range(len(dumps))):
+        out.append(scored)
+        if progress is not None and len(dumps) > 1:
+            progress(len(out), len(dumps), "dumps")
+    _rename(out, names)
+    return out
+
+
+def _rename(scored: Sequence[_Scored], names: Sequence[str]) -> None:
+    """Put the dump's name beside the model where several dumps are of the same model and task."""
+    labels = [(part.results[0].model, part.results[0].task) for part in scored]
+    for part, model in zip(scored, tell_apart(labels, names), strict=True):
+        part.results = [replace(result, model=model) for result in part.results]
+        part.facts["model"] = model
+
+
+def _score_blocks(
+    plan: Plan,
+    blocks: Iterable[Samples],
+    meta: Mapping[str, Any] | None,
+    path: Path | None,
+    name: str | None,
+    progress: Progress | None,
+) -> _Scored:
+    """Score one dump, called `name` unless it names its model."""
+    views: dict[str, Any] = dict(plan.tokens)
+    if plan.vectors is not None:
+        views["vectors"] = plan.vectors(path)
+    keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
+    corpora: dict[Scope, Sequence[Any]] = {
+        scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
+        for scope in plan.scopes
+        if scope != "prompt"
+    }
+    values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
+    ids, sizes = [], []
+    print_ = 0
+    stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
+    for block in stream:
+        print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
+        ids.append(block.ids)
+        sizes.append(np.diff(block.groups))
+        first = first_rows(block.groups)
+        if list(plan.scopes) == ["first"]:
+            block = _only(block, first)
+            first = np.arange(len(first))
+        rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
+        if "prompt" in plan.scopes:
+            for spec, key, column in zip(plan.specs, keys, values, strict=True):
+                column.append(
+                    per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
+                )
+        for scope, accumulators in corpora.items():
+            chosen = rows
+            if scope == "first":
+                chosen = {
+                    key: view.take(first) if isinstance(view, Ragged) else view[first]
+                    for key, view in rows.items()
+                }
+            for corpus, key in zip(accumulators, keys, strict=True):
+                corpus.add(chosen[key])
+        if progress is not None and isinstance(blocks, Blocks):
+            progress(*blocks.position, "bytes")
+    counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
+    for view in views.values():
+        if hasattr(view, "finish"):
+            view.finish(int(counts.sum()))
+    if meta is None and isinstance(blocks, Blocks):
+        meta = blocks.meta
+    meta = dict(meta or {})
+    meta["model"] = meta.get("model") or name
+    columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
+    results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
+    table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
+    if "prompt" in plan.scopes:
+        table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
+    facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
+    facts |= {"prompts": len(counts), "samples": int(counts.sum())}
+    if isinstance(blocks, Blocks):
+        facts |= {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
+        if blocks.skipped:
+            facts["skipped_records"] = list(blocks.skipped)
+    facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
+    return _Scored(results, pa.table(table), facts)
+
+
+def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
+    """Return the named rows, one a group."""
+    g = len(rows)
+    names = pa.nulls(g, pa.large_string())
+    return Samples(block.text.take(rows), np.arange(g + 1), names, names, block.positions[rows])
+
+
+def _results(
+    plan: Plan,
+    views: Mapping[str, Any],
+    keys: Sequence[str],
+    columns: Sequence[NDArray[np.float64]],
+    corpora: Mapping[Scope, Sequence[Any]],
+    counts: NDArray[np.int64],
+    data: int,
+    meta: Mapping[str, Any],
+) -> list[Result]:
+    nan = float("nan")
+    results = []
+    for scope in plan.scopes:
+        intervals = (
+            bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
+        )
+        if scope == "first":
+            groups, rows = 1, int(np.count_nonzero(counts))
+        else:
+            groups, rows = (len(counts) if scope == "prompt" else 1), int(counts.sum())
+        for i, spec in enumerate(plan.specs):
+            column = columns[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
+            value, std = mean_and_std(column)
+            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows}
+            if plan.preset != "default":
+                parts["preset"] = plan.preset
+            key, _, text = views[keys[i]].signature.partition(":")
+            parts[key] = text
+            parts["data"] = f"{data >> 32:08x}"
+            if scope == "prompt":
+                parts |= {"bs": REPLICATES, "rs": plan.seed}
+            parts["v"] = divfast.__version__
+            results.append(
+                Result(
+                    metric=spec.given,
+                    scope=scope,
+                    value=value,
+                    std=std if scope == "prompt" else nan,
+                    interval=intervals[i],
+                    groups=groups,
+                    undefined=int(np.isnan(column).sum()),
+                    unit=spec.metric.unit,
+                    signature=Signature(spec.canonical, parts),
+                    values=column,
+                    model=meta.get("model"),
+                    task=meta.get("task"),
+                )
+            )
+    return results
+
+
+def _report(
+    plan: Plan, scored: Sequence[_Scored], asked: Sequence[str] | None, seconds: float, *, several: bool
+) -> Report:
+    tables = []
+    for part in scored:
+        table = part.groups
+        if several:
+            first = part.results[0]
+            for name, value in (("task", first.task), ("model", first.model)):
+                table = table.add_column(0, name, pa.array([value] * len(table), pa.large_string()))
+        tables.append(table)
+    run: dict[str, Any] = {
+        "version": divfast.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "threads": engine.threads(),
+        "backend": "cpu" if plan.backend == "auto" else plan.backend,
+        "seed": plan.seed,
+        "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
+        "seconds": round(seconds, 3),
+        "command": list(sys.argv),
+        "dumps": [part.facts for part in scored],
+    }
+    if not asked and plan.vectors is None:
+        run["left_out"] = (
+            f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
+        )
+    return Report(
+        [result for part in scored for result in part.results], pa.concat_tables(tables), run, several
+    )
