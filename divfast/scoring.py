@@ -191,8 +191,8 @@ def _score_dumps(
     if memory is not None:
         # A block, its tokens (8 bytes each) and the scratch of a metric are alive at once: about 16 times its text.
         limits = {
-            "block_bytes": max(1 << 16, min(32 << 20, memory // 16)),
-            "block_rows": max(256, min(1 << 17, memory >> 14)),
+            "block_bytes": max(1 << 16, min(4 << 20, memory // 16)),
+            "block_rows": max(256, min(1 << 16, memory >> 14)),
         }
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors

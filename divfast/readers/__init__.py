@@ -153,8 +153,8 @@ def read(
     on_error: str = "fail",
     keep_reasoning: bool = False,
     threads: int | None = None,
-    block_bytes: int = 32 << 20,
-    block_rows: int = 1 << 17,
+    block_bytes: int = 4 << 20,
+    block_rows: int = 1 << 16,
 ) -> Blocks:
     """Read a dump that a sampler or a harness left on disk.
 

@@ -54,8 +54,8 @@ class ReadOptions:
     keep_reasoning: bool = False
     prompts: str | None = None
     threads: int = 1
-    block_bytes: int = 32 << 20
-    block_rows: int = 1 << 17
+    block_bytes: int = 4 << 20
+    block_rows: int = 1 << 16
 
     @property
     def output_fields(self) -> tuple[tuple[str, bool], ...]:

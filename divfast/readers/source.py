@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import mmap
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,8 @@ from divfast.errors import DataError, os_reason
 from divfast.readers.compressed import compression_of, decompress
 from divfast.readers.fields import Fields, Malformed, elements
 
-HEAD_BYTES = 1 << 18
-CHUNK_BYTES = 1 << 22
+HEAD_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 20
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -81,14 +80,14 @@ class Source:
 
     @cached_property
     def head(self) -> bytes:
-        """The first decompressed bytes, at most 256 KiB, without a byte order mark."""
+        """The first decompressed bytes, at most 64 KiB, without a byte order mark."""
         if self.compression is None:
             data = self._raw_head
         else:
             data = b""
             # The raw head may end inside a compressed block; what was decompressed by then is enough.
             with contextlib.suppress(DataError):
-                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name):
+                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name, HEAD_BYTES):
                     data += chunk
                     if len(data) >= HEAD_BYTES:
                         break
@@ -118,7 +117,7 @@ class Source:
         lines = [line for line in self.head.split(b"\n") if line.strip()]
         if len(lines) == 1 and len(self.head) >= HEAD_BYTES - len(_BOM):
             # A first line longer than the head is read whole before it is given up.
-            lines = [bytes(next(self.windows(1), b""))]
+            lines = [next(self.windows(1), b"").split(b"\n")[0]]
         elif lines[0].rstrip()[-1:] in b"{[,":
             return None
         for line in lines:
@@ -185,19 +184,8 @@ class Source:
             self.consumed += len(block)
             yield block
 
-    def windows(self, size: int) -> Iterator[memoryview | bytes]:
-        """Yield whole lines, about `size` bytes of them at a time; bytes of a plain file are not copied."""
-        with self.mapped() as data:
-            if data is not None:
-                start = len(_BOM) if bytes(data[:3]) == _BOM else 0
-                while start < len(data):
-                    stop = min(start + size, len(data))
-                    if stop < len(data):
-                        stop = _line_end(data, start, stop)
-                    with data[start:stop] as window:
-                        yield window
-                    start = self.consumed = stop
-                return
+    def windows(self, size: int) -> Iterator[bytes]:
+        """Yield whole lines, about `size` bytes of them at a time."""
         pending: list[bytes] = []
         held = 0
         for chunk in chain(self.chunks(), (b"",)):
@@ -211,23 +199,6 @@ class Source:
                 held = len(pending[0])
         if held:
             yield b"".join(pending)
-
-    @contextlib.contextmanager
-    def mapped(self) -> Iterator[memoryview | None]:
-        """Give the bytes of a plain file without reading them, or None where that is not possible."""
-        if self.compression is not None or not self.size:
-            yield None
-            return
-        with self._readable():
-            file = self.path.open("rb")
-        with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if hasattr(mmap, "MADV_SEQUENTIAL"):
-                data.madvise(mmap.MADV_SEQUENTIAL)
-            view = memoryview(data)
-            try:
-                yield view
-            finally:
-                view.release()
 
     def read_all(self) -> bytes:
         """Return the whole of it; for formats that are one document."""
@@ -264,21 +235,3 @@ class _Unclosed(io.RawIOBase):
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _line_end(data: memoryview, start: int, stop: int) -> int:
-    """Return where the last line that ends before `stop` ends, or else the first line does."""
-    step = 1 << 16
-    low = stop
-    while low > start:
-        low = max(start, stop - step)
-        at = bytes(data[low:stop]).rfind(b"\n")
-        if at >= 0:
-            return low + at + 1
-        step *= 4
-    while stop < len(data):
-        at = bytes(data[stop : stop + step]).find(b"\n")
-        if at >= 0:
-            return stop + at + 1
-        stop += step
-    return len(data)
