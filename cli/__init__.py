@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import pkgutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -40,47 +42,72 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Parse the arguments."""
-        with _quiet_pipe():
+        with _errors_as_sentences({}):
+            _open_streams()
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        from divfast.errors import DivfastError
-
-        try:
-            with _quiet_pipe(), _warnings_as_lines(ctx):
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(130)
-        except (DivfastError, MemoryError) as error:
-            if ctx.meta.get("divfast.debug"):
-                raise
-            if isinstance(error, MemoryError):
-                error = DivfastError("memory ran out.", remedy="Name a smaller --memory, or fewer --threads.")
-            indented = str(error).replace("\n", "\n       ")
-            click.echo(f"Error: {indented}", err=True)
-            ctx.exit(1)
+        with _errors_as_sentences(ctx.meta), _warnings_as_lines(ctx.meta):
+            return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _quiet_pipe() -> Iterator[None]:
+def _errors_as_sentences(meta: Mapping[str, Any]) -> Iterator[None]:
+    """End the program in the way that suits what was raised."""
     try:
         yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        raise click.exceptions.Exit(130) from None
     except BrokenPipeError:
-        from divfast.cli.render import silence_stdout
-
-        silence_stdout()
+        _silence_stdout()
         raise click.exceptions.Exit(0) from None
+    except Exception as error:
+        sentence = None if meta.get("divfast.debug") else _sentence(error)
+        if sentence is None:
+            raise
+        if isinstance(error, OSError):
+            _silence_stdout()
+        click.echo("Error: " + sentence.replace("\n", "\n       "), err=True)
+        raise click.exceptions.Exit(1) from None
+
+
+def _sentence(error: Exception) -> str | None:
+    """Return what to say of an error that has a cause outside this program; None for any other."""
+    from divfast.errors import DivfastError, os_reason
+
+    if isinstance(error, MemoryError):
+        error = DivfastError("memory ran out.", remedy="Name a smaller --memory, or fewer --threads.")
+    elif isinstance(error, OSError):
+        error = DivfastError(f"{os_reason(error)}.", where=error.filename or "standard output")
+    return str(error) if isinstance(error, DivfastError) else None
+
+
+def _open_streams() -> None:
+    """Make sure that there is something to print to, and that no character can end hours of work."""
+    # Python leaves None where the parent process closed a stream.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _silence_stdout() -> None:
+    """Keep what is left in the buffer from failing once more when the interpreter exits."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
-def _warnings_as_lines(ctx: click.Context) -> Iterator[None]:
+def _warnings_as_lines(meta: Mapping[str, Any]) -> Iterator[None]:
     """Show what the library warns of in one line each; other libraries' warnings only with ``--debug``."""
     from divfast.errors import DivfastWarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, DivfastWarning) or ctx.meta.get("divfast.debug"):
+        if issubclass(category, DivfastWarning) or meta.get("divfast.debug"):
             click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
     with warnings.catch_warnings():
@@ -102,6 +129,3 @@ def main() -> None:
     Example:
       divfast score base.jsonl sft.jsonl dpo.jsonl --encoder minilm
     """
-    # What a terminal cannot show is replaced, rather than ending hours of work with an encoding error.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")

@@ -25,7 +25,7 @@ def doctor(form: str | None) -> None:
     from divfast.diagnosis import diagnose
 
     found = diagnose()
-    render.emit(render.as_json(found) if form == "json" else _text(found))
+    click.echo(render.as_json(found) if form == "json" else _text(found))
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -27,10 +27,10 @@ def metrics(name: str | None, form: str | None) -> None:
 
     if name is not None:
         one = describe_one(name)
-        render.emit(render.as_json(one) if form == "json" else _page(one))
+        click.echo(render.as_json(one) if form == "json" else _page(one))
     else:
         everything = describe_all()
-        render.emit(render.as_json(everything) if form == "json" else _overview(everything))
+        click.echo(render.as_json(everything) if form == "json" else _overview(everything))
 
 
 def _parameters(metric: dict[str, Any]) -> str:

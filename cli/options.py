@@ -95,8 +95,8 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--encoder",
             metavar="NAME",
-            help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name or "
-            "folder.",
+            help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name "
+            "or folder.",
         ),
         click.option(
             "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the encoder."

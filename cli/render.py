@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -28,38 +27,6 @@ _SCOPES = {
     "first": "first: the first sample of every prompt, together",
     "pooled": "pooled: all samples together",
 }
-
-
-def emit(text: str) -> None:
-    """Print a result on stdout.
-
-    Raises
-    ------
-    OutputError
-        Where stdout cannot be written, except that the reader of a pipe has gone (`BrokenPipeError`).
-    """
-    try:
-        click.echo(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        from divfast.errors import OutputError, os_reason
-
-        silence_stdout()
-        raise OutputError(f"cannot be written: {os_reason(error)}.", where="standard output") from None
-
-
-def silence_stdout() -> None:
-    """Send what is still buffered nowhere, so that the interpreter does not fail on it when it exits."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-def tell(line: str) -> None:
-    """Print a remark on stderr."""
-    click.echo(line, err=True)
 
 
 def as_json(value: Any) -> str:
@@ -349,22 +316,32 @@ def score_remarks(report: Report) -> list[str]:
             "had nothing after it. Keep it with --keep-reasoning."
         )
     if nulls := counts.pop("null_outputs", 0):
-        lines.append(
-            f"{_many(nulls, 'output')} of null, where the sampler got nothing, count as empty texts."
-        )
+        lines.append(f"Outputs of null, where the sampler got nothing, that count as empty texts: {nulls:,}.")
     if surrogates := counts.pop("lone_surrogates", 0):
-        lines.append(f"{_many(surrogates, 'lone surrogate')} became U+FFFD.")
+        lines.append(f"Lone surrogates that became U+FFFD: {surrogates:,}.")
     if skipped := counts.pop("skipped", 0):
         listed = [line for dump in report.run["dumps"] for line in dump.get("skipped_records", ())]
         more = f" And {skipped - 3:,} more." if skipped > 3 else ""
-        lines.append(f"Skipped {_many(skipped, 'bad record')}: {' '.join(listed[:3])}{more}")
+        lines.append(f"Bad records skipped: {skipped:,}. {' '.join(listed[:3])}{more}")
     lines += [f"{name.replace('_', ' ').capitalize()}: {count:,}." for name, count in counts.items()]
-    if undefined := [result for result in report if result.undefined]:
-        listed = [
-            f"{result.metric} in {result.undefined:,} of {result.groups:,} (scope {result.scope}"
-            + (f", {result.model})" if report.several else ")")
-            for result in undefined
-        ]
-        more = f" and {len(listed) - 4:,} more" if len(listed) > 4 else ""
-        lines.append(f"Undefined, and not in the mean: {', '.join(listed[:4])}{more}.")
+    if undefined := _undefined(report):
+        lines.append(f"Undefined: {', '.join(undefined)}.")
     return lines
+
+
+def _undefined(report: Report) -> list[str]:
+    by_column: dict[tuple[str, str], list[Result]] = {}
+    for result in report:
+        if result.undefined:
+            by_column.setdefault((result.metric, result.scope), []).append(result)
+    if report.several:
+        many = len(report.run["dumps"])
+        return [
+            f"{metric} ({scope}) in {len(of)} of {many:,} dumps" for (metric, scope), of in by_column.items()
+        ]
+    return [
+        f"{metric} for {of[0].undefined:,} of {of[0].groups:,} prompts"
+        if scope == "prompt"
+        else f"{metric} {scope}"
+        for (metric, scope), of in by_column.items()
+    ]

@@ -100,11 +100,11 @@ def score(
             list(dumps), list(metrics) or None, cache=not no_cache, progress=shown, **settings
         )
     for remark in render.score_remarks(report):
-        render.tell(remark)
+        click.echo(remark, err=True)
     if output is not None:
         report.save(output)
-        render.tell(f"Wrote {Path(output, 'report.json')} and {Path(output, 'groups.parquet')}.")
+        click.echo(f"Wrote {Path(output, 'report.json')} and {Path(output, 'groups.parquet')}.", err=True)
     if output is None or form is not None:
-        render.emit(render.score_text(report, form or "table"))
+        click.echo(render.score_text(report, form or "table"))
     if strict and any(result.undefined for result in report):
         raise click.exceptions.Exit(3)

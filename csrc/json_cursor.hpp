@@ -67,7 +67,7 @@ class JsonCursor {
     }
     char peek() {
         space();
-        if (p_ == end_) throw Malformed{"the line ends inside a JSON value; it may be cut off."};
+        if (p_ == end_) throw Malformed{"ends inside a JSON value; it may be cut off."};
         return *p_;
     }
     void expect(char c) {
@@ -88,7 +88,7 @@ class JsonCursor {
         Slice out{p_, p_, false};
         for (;;) {
             p_ = find_special(p_, end_);
-            if (p_ == end_) throw Malformed{"the line ends inside a string; it may be cut off."};
+            if (p_ == end_) throw Malformed{"ends inside a string; it may be cut off."};
             if (*p_ == '"') break;
             if (*p_ != '\\') throw Malformed{"a control character inside a string; JSON wants it escaped."};
             out.escaped = true;
@@ -100,11 +100,11 @@ class JsonCursor {
 
     // Steps over one escape sequence at p_.
     void escape() {
-        if (end_ - p_ < 2) throw Malformed{"the line ends inside a string; it may be cut off."};
+        if (end_ - p_ < 2) throw Malformed{"ends inside a string; it may be cut off."};
         switch (p_[1]) {
             case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': p_ += 2; return;
             case 'u':
-                if (end_ - p_ < 6) throw Malformed{"the line ends inside a string; it may be cut off."};
+                if (end_ - p_ < 6) throw Malformed{"ends inside a string; it may be cut off."};
                 for (int i = 2; i < 6; ++i) hex(p_[i]);
                 p_ += 6;
                 return;
@@ -169,7 +169,7 @@ class JsonCursor {
 
     void number() {
         if (*p_ == '-') ++p_;
-        if (p_ < end_ && (*p_ == 'I' || *p_ == 'N')) literal_error();
+        if (p_ < end_ && (*p_ == 'I' || *p_ == 'N')) return not_finite();
         if (p_ < end_ && *p_ == '0') {
             ++p_;
         } else {
@@ -192,6 +192,11 @@ class JsonCursor {
             throw Malformed{std::string(starts("NaN") ? "NaN" : "Infinity") + " is not JSON; write null instead."};
         }
         throw Malformed{"expected a JSON value but found " + found() + "."};
+    }
+
+    void not_finite() {
+        if (!allow_nan_) literal_error();
+        literal(*p_ == 'N' ? "NaN" : "Infinity");
     }
 
     void literal(const char* word) {
@@ -225,6 +230,8 @@ class JsonCursor {
                 literal("null");
             } else if (c == '-' || (c >= '0' && c <= '9')) {
                 number();
+            } else if (c == 'N' || c == 'I') {
+                not_finite();
             } else {
                 literal_error();
             }
@@ -257,6 +264,7 @@ class JsonCursor {
 
     const char* p_ = nullptr;
     const char* end_ = nullptr;
+    bool allow_nan_ = false;
 
   private:
     std::string nesting_;
