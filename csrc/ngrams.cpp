@@ -108,6 +108,8 @@ void FingerprintSet::grow(size_t at_least) {
 
 void FingerprintSet::insert(const uint64_t* keys, size_t n) {
     constexpr size_t kAhead = 12;
+    // A small set takes a whole block without growing on the way; a large one at most doubles.
+    reserve(std::min(n, size_ + 512));
     for (size_t i = 0; i < n; ++i) {
         // Up to three quarters full: 10.7 to 21.3 bytes an n-gram.
         if (4 * (size_ + 1) > 3 * slots_.size()) grow(std::max<size_t>(16, size_ + 1));

@@ -4,53 +4,139 @@
 
 #include "utf8.hpp"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace divfast {
 namespace {
 
-// ASCII white space of str.split(); bytes above 0x7F need decoding.
-inline bool is_ascii_space(unsigned char byte) {
-    return byte == ' ' || (byte >= 0x09 && byte <= 0x0D) || (byte >= 0x1C && byte <= 0x1F);
+// What 64 bytes hold, one bit a byte.
+class Block {
+  public:
+#if defined(__SSE2__)
+    explicit Block(const char* p) {
+        for (int i = 0; i < 4; ++i) bytes_[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
+    }
+    uint64_t equal(char c) const {
+        const __m128i wanted = _mm_set1_epi8(c);
+        return bits([&](__m128i b) { return _mm_cmpeq_epi8(b, wanted); });
+    }
+    uint64_t between(char low, char high) const {
+        const __m128i least = _mm_set1_epi8(low), width = _mm_set1_epi8(static_cast<char>(high - low));
+        return bits([&](__m128i b) {
+            const __m128i above = _mm_sub_epi8(b, least);
+            return _mm_cmpeq_epi8(_mm_min_epu8(above, width), above);
+        });
+    }
+    bool ascii() const {
+        const __m128i any = _mm_or_si128(_mm_or_si128(bytes_[0], bytes_[1]), _mm_or_si128(bytes_[2], bytes_[3]));
+        return _mm_movemask_epi8(any) == 0;
+    }
+
+  private:
+    template <typename Test>
+    uint64_t bits(const Test& test) const {
+        uint64_t out = 0;
+        for (int i = 0; i < 4; ++i) {
+            out |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(test(bytes_[i])))) << (16 * i);
+        }
+        return out;
+    }
+    __m128i bytes_[4];
+#else
+    explicit Block(const char* p) { std::memcpy(bytes_, p, 64); }
+    uint64_t equal(char c) const { return between(c, c); }
+    uint64_t between(char low, char high) const {
+        uint64_t out = 0;
+        for (int i = 0; i < 64; ++i) {
+            const auto above = static_cast<unsigned char>(bytes_[i] - low);
+            out |= static_cast<uint64_t>(above <= static_cast<unsigned char>(high - low)) << i;
+        }
+        return out;
+    }
+    bool ascii() const { return between('\x80', '\xFF') == 0; }
+
+  private:
+    char bytes_[64];
+#endif
+};
+
+// Gives look(block, begin) each run of 64 bytes, the last one padded with blanks.
+template <typename Look>
+void each_block(const char* p, const char* end, const Look& look) {
+    for (; end - p >= 64; p += 64) look(Block(p), p);
+    if (p == end) return;
+    char padded[64];
+    std::memset(padded, ' ', sizeof padded);
+    std::memcpy(padded, p, static_cast<size_t>(end - p));
+    look(Block(padded), p);
 }
 
-// Calls emit(begin, end) for each run of bytes between white space.
+// Calls emit(begin, end, limit) for each run of bytes between white space; bytes up to `limit` may be read.
 template <typename Emit>
-void split_whitespace(const char* p, const char* end, const Emit& emit) {
+void split_whitespace(const char* begin, const char* end, const char* limit, const Emit& emit) {
     const char* start = nullptr;
-    while (p < end) {
-        const auto byte = static_cast<unsigned char>(*p);
-        const char* here = p;
-        bool space;
-        if (byte < 0x80) {
-            space = is_ascii_space(byte);
-            ++p;
-        } else {
-            space = is_space(decode_utf8(p, end));
+    uint64_t before = 1;   // whether the byte before the block was white space
+    uint64_t ahead = 0;    // bytes of this block that end a wide space of the block before
+    each_block(begin, end, [&](const Block& block, const char* at) {
+        uint64_t space = block.equal(' ') | block.between(0x09, 0x0D) | block.between(0x1C, 0x1F) | ahead;
+        ahead = 0;
+        if (!block.ascii()) {
+            // The first bytes of all wider spaces. UTF-8 never holds a first byte inside a character.
+            uint64_t leads = block.equal('\xC2') | block.between('\xE1', '\xE3');
+            for (; leads != 0; leads &= leads - 1) {
+                const int bit = __builtin_ctzll(leads);
+                const char* p = at + bit;
+                if (!is_space(decode_utf8(p, end))) continue;
+                const uint64_t bytes = (uint64_t{1} << (p - (at + bit))) - 1;
+                space |= bytes << bit;
+                if (bit > 61) ahead = bytes >> (64 - bit);
+            }
         }
-        if (space) {
-            if (start) emit(start, here);
-            start = nullptr;
-        } else if (!start) {
-            start = here;
+        uint64_t edges = space ^ (space << 1 | before);
+        before = space >> 63;
+        for (; edges != 0; edges &= edges - 1) {
+            const char* edge = at + __builtin_ctzll(edges);
+            if (start == nullptr) {
+                start = edge;
+            } else {
+                emit(start, edge, limit);
+                start = nullptr;
+            }
         }
-    }
-    if (start) emit(start, end);
+    });
+    if (start != nullptr) emit(start, end, limit);
+}
+
+template <typename Emit>
+void split_scratch(const std::string& scratch, const Emit& emit) {
+    const char* end = scratch.data() + scratch.size();
+    split_whitespace(scratch.data(), end, end, emit);
 }
 
 // The paper's code deletes every "." and newline, joining what stood around them, before it splits.
 template <typename Emit>
 void split_paper(const char* begin, const char* end, std::string& scratch, const Emit& emit) {
     scratch.clear();
-    for (const char* p = begin; p < end; ++p) {
-        if (*p != '.' && *p != '\n') scratch.push_back(*p);
-    }
-    split_whitespace(scratch.data(), scratch.data() + scratch.size(), emit);
+    const char* kept = begin;
+    each_block(begin, end, [&](const Block& block, const char* at) {
+        for (uint64_t gone = block.equal('.') | block.equal('\n'); gone != 0; gone &= gone - 1) {
+            const char* p = at + __builtin_ctzll(gone);
+            scratch.append(kept, p);
+            kept = p + 1;
+        }
+    });
+    scratch.append(kept, end);
+    split_scratch(scratch, emit);
 }
 
 template <typename Emit>
 void split_words(const char* p, const char* end, std::string& scratch, const Emit& emit) {
     scratch.clear();
     const auto flush = [&] {
-        if (!scratch.empty()) emit(scratch.data(), scratch.data() + scratch.size());
+        const char* end = scratch.data() + scratch.size();
+        if (!scratch.empty()) emit(scratch.data(), end, end);
         scratch.clear();
     };
     while (p < end) {
@@ -65,10 +151,10 @@ void split_words(const char* p, const char* end, std::string& scratch, const Emi
 }
 
 template <typename Emit>
-void split_chars(const char* p, const char* end, const Emit& emit) {
+void split_chars(const char* p, const char* end, const char* limit, const Emit& emit) {
     while (p < end) {
         const char* start = p;
-        if (!is_space(decode_utf8(p, end))) emit(start, p);
+        if (!is_space(decode_utf8(p, end))) emit(start, p, limit);
     }
 }
 
@@ -143,20 +229,38 @@ void split_13a(const char* begin, const char* end, std::string& line, std::strin
             line += ' ', line += scratch[++i], line += ' ';
         }
     }
-    split_whitespace(line.data(), line.data() + line.size(), emit);
+    split_scratch(line, emit);
 }
 
 struct Scratch {
     std::string first, second;
 };
 
+// A fingerprint as good as hash_bytes; words of up to 16 bytes, nearly all, take one path whatever their length.
+inline uint64_t hash_word(const char* begin, const char* end, const char* limit) {
+    const auto n = static_cast<size_t>(end - begin);
+    if (n > 16) return hash_bytes(begin, n);
+    static constexpr char kOnes = '\xFF';
+    alignas(32) static constexpr char kKeep[32] = {kOnes, kOnes, kOnes, kOnes, kOnes, kOnes, kOnes, kOnes,
+                                                   kOnes, kOnes, kOnes, kOnes, kOnes, kOnes, kOnes, kOnes};
+    char padded[16] = {};
+    if (limit - begin < 16) {
+        std::memcpy(padded, begin, n);
+        begin = padded;
+    }
+    const uint64_t low = load64(begin) & load64(kKeep + 16 - n);
+    const uint64_t high = load64(begin + 8) & load64(kKeep + 24 - n);
+    return fold(fold(low ^ kSeed1, high ^ kSeed0 ^ (n * kSeed1)) ^ kSeed2, n ^ kSeed1);
+}
+
 template <typename Emit>
-void split(const char* begin, const char* end, Tokenizer tokenizer, Scratch& scratch, const Emit& emit) {
+void split(const char* begin, const char* end, const char* limit, Tokenizer tokenizer, Scratch& scratch,
+           const Emit& emit) {
     switch (tokenizer) {
-        case Tokenizer::whitespace: return split_whitespace(begin, end, emit);
+        case Tokenizer::whitespace: return split_whitespace(begin, end, limit, emit);
         case Tokenizer::paper: return split_paper(begin, end, scratch.first, emit);
         case Tokenizer::words: return split_words(begin, end, scratch.first, emit);
-        case Tokenizer::chars: return split_chars(begin, end, emit);
+        case Tokenizer::chars: return split_chars(begin, end, limit, emit);
         case Tokenizer::mteval13a: return split_13a(begin, end, scratch.first, scratch.second, emit);
     }
 }
@@ -177,17 +281,19 @@ std::vector<RaggedBuffer<uint64_t>> tokenize(const RaggedView<char>& text, Token
     const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(text.total() >> 20, 16 * resolve_threads(threads)));
     const std::vector<int64_t> cuts = balanced_cuts(text.offsets, text.rows, parts);
     std::vector<RaggedBuffer<uint64_t>> out(cuts.size() - 1);
+    const char* tape_end = text.rows == 0 ? text.values : text.end(text.rows - 1);
     parallel_for(static_cast<int64_t>(out.size()), threads, [&](int64_t part) {
         RaggedBuffer<uint64_t>& tokens = out[static_cast<size_t>(part)];
         Scratch scratch;
         const int64_t first = cuts[static_cast<size_t>(part)], last = cuts[static_cast<size_t>(part) + 1];
         tokens.offsets.reserve(static_cast<size_t>(last - first) + 1);
         const int64_t bytes = last > first ? text.offsets[last] - text.offsets[first] : 0;
-        tokens.values.reserve(static_cast<size_t>(bytes / (tokenizer == Tokenizer::chars ? 1 : 5) + 16));
+        tokens.values.reserve(static_cast<size_t>(bytes / (tokenizer == Tokenizer::chars ? 1 : 4) + 16));
+        const auto keep = [&](const char* begin, const char* end, const char* limit) {
+            tokens.values.push_back(hash_word(begin, end, limit));
+        };
         for (int64_t row = first; row < last; ++row) {
-            split(text.begin(row), text.end(row), tokenizer, scratch, [&](const char* begin, const char* end) {
-                tokens.values.push_back(hash_bytes(begin, static_cast<size_t>(end - begin)));
-            });
+            split(text.begin(row), text.end(row), tape_end, tokenizer, scratch, keep);
             tokens.close_row();
         }
     });
@@ -197,7 +303,8 @@ std::vector<RaggedBuffer<uint64_t>> tokenize(const RaggedView<char>& text, Token
 std::vector<std::string> token_strings(const char* begin, const char* end, Tokenizer tokenizer) {
     std::vector<std::string> out;
     Scratch scratch;
-    split(begin, end, tokenizer, scratch, [&](const char* a, const char* b) { out.emplace_back(a, b); });
+    const auto keep = [&](const char* a, const char* b, const char*) { out.emplace_back(a, b); };
+    split(begin, end, end, tokenizer, scratch, keep);
     return out;
 }
 
