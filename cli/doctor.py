@@ -67,6 +67,8 @@ def _gpu(gpu: dict[str, Any], decimal: Any) -> str:
 
 
 def _cache(cache: dict[str, Any], decimal: Any) -> str:
+    from divfast.cli import render
+
     if cache["reason"]:
         return f"{cache['folder']} {cache['reason']}"
-    return f"{cache['folder']}, {decimal(cache['bytes'])} in {cache['files']:,} files"
+    return f"{cache['folder']}, {decimal(cache['bytes'])} in {render.many(cache['files'], 'file')}"

@@ -95,7 +95,7 @@ def score_text(report: Report, form: str) -> str:
 def _of_one(report: Report) -> str:
     dump = report.run["dumps"][0]
     named = [part for part in (dump["model"], dump["task"]) if part]
-    title = ", ".join([*named, _many(dump["prompts"], "prompt"), _many(dump["samples"], "sample")])
+    title = ", ".join([*named, many(dump["prompts"], "prompt"), many(dump["samples"], "sample")])
     rows = []
     for result in report:
         digits = _digits([result.value])
@@ -227,7 +227,8 @@ def _bold(text: str) -> str:
     return click.style(text, bold=True) if _styled() else text
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """Return a count with its noun."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
@@ -312,7 +313,7 @@ def score_remarks(report: Report) -> list[str]:
     if stripped := counts.pop("reasoning_stripped", 0):
         emptied = counts.pop("reasoning_emptied", 0)
         lines.append(
-            f"Reasoning up to </think> was stripped from {_many(stripped, 'sample')}, of which {emptied:,} "
+            f"Reasoning up to </think> was stripped from {many(stripped, 'sample')}, of which {emptied:,} "
             "had nothing after it. Keep it with --keep-reasoning."
         )
     if nulls := counts.pop("null_outputs", 0):
@@ -335,9 +336,9 @@ def _undefined(report: Report) -> list[str]:
         if result.undefined:
             by_column.setdefault((result.metric, result.scope), []).append(result)
     if report.several:
-        many = len(report.run["dumps"])
+        dumps = len(report.run["dumps"])
         return [
-            f"{metric} ({scope}) in {len(of)} of {many:,} dumps" for (metric, scope), of in by_column.items()
+            f"{metric} ({scope}) in {len(of)} of {dumps:,} dumps" for (metric, scope), of in by_column.items()
         ]
     return [
         f"{metric} for {of[0].undefined:,} of {of[0].groups:,} prompts"
