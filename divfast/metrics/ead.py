@@ -106,7 +106,7 @@ def ead(
     >>> import divfast
     >>> report = divfast.score([["a b", "a c"]], ["ead:n=1,vocab_size=10"])
     >>> round(report["ead:n=1,vocab_size=10"].mean, 4)  # 3 / (10 (1 - 0.9^4))
-    0.8724
+    0.8723
     """
     unique, total = _core.ngram_counts(
         rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads()
