@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -84,7 +85,9 @@ def test_readme_shows_what_the_demo_prints(monkeypatch):
     command, shown = re.match(r"```\n\$ divfast (.*)\n((?:.*\n)*)```", block("demo")).groups()
     assert f"divfast {command.strip()}" == f"divfast score {' '.join(DEMO)} --encoder minilm"
     program = Path(sys.executable).with_name("divfast")
-    printed = subprocess.run([program, *command.split()], capture_output=True, text=True, check=True).stdout
+    wide = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run([program, *command.split()], capture_output=True, text=True, check=True, env=wide)
+    printed = done.stdout
     # Words and layout exactly; a number may differ in its last digit with the processor.
     number = r"\d+\.\d{3}"
     assert re.sub(number, "", printed).split() == re.sub(number, "", shown).split(), "run make readme"
