@@ -57,7 +57,9 @@ def main():
     out("};\n\n")
     runs = list(lower_runs())
     out("struct LowerRun {\n    uint32_t first, last, stride;\n    int32_t delta;\n};\n\n")
-    out("// Code points whose lower case is one other code point; U+0130 alone maps to two and is not here.\n")
+    out(
+        "// Code points whose lower case is one other code point; U+0130 alone maps to two and is not here.\n"
+    )
     out(f"inline constexpr LowerRun kLowerRuns[{len(runs)}] = {{\n")
     for i in range(0, len(runs), 4):
         row = " ".join(f"{{0x{a:X}, 0x{b:X}, {max(s, 1)}, {d}}}," for a, b, s, d in runs[i : i + 4])

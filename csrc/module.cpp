@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "json_children.hpp"
 #include "jsonl.hpp"
 #include "ngrams.hpp"
 #include "resample.hpp"
@@ -177,6 +178,27 @@ py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vect
     return out;
 }
 
+py::tuple children_of(const py::buffer& data, bool allow_nan) {
+    const py::buffer_info info = data.request();
+    JsonChildren out;
+    {
+        py::gil_scoped_release release;
+        out = json_children(static_cast<const char*>(info.ptr), static_cast<size_t>(info.size * info.itemsize), allow_nan);
+    }
+    if (out.error_at >= 0) return py::make_tuple(py::none(), out.error_at, out.error);
+    py::object keys = py::none();
+    if (out.kind == '{') {
+        py::list names;
+        for (int64_t i = 0; i < out.keys.rows(); ++i) {
+            const char* name = out.keys.values.data() + out.keys.offsets[static_cast<size_t>(i)];
+            names.append(py::str(name, static_cast<size_t>(out.keys.offsets[static_cast<size_t>(i) + 1] -
+                                                           out.keys.offsets[static_cast<size_t>(i)])));
+        }
+        keys = names;
+    }
+    return py::make_tuple(std::string(out.kind == 0 ? 0 : 1, out.kind), keys, own(std::move(out.bounds)));
+}
+
 template <typename T, typename Stored>
 py::tuple gather_rows(const Array<Stored>& values, const Array<int64_t>& offsets, const Array<int64_t>& index) {
     const RaggedView<T> rows = view<T>(values, offsets);
@@ -205,6 +227,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("bootstrap_means", &bootstrap, py::arg("values"), py::arg("replicates"), py::arg("seed"), py::arg("threads") = 0);
     m.def("parse_jsonl", &parse_lines, py::arg("data"), py::arg("first_line"), py::arg("outputs"), py::arg("ids"),
           py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0);
+    m.def("json_children", &children_of, py::arg("data"), py::arg("allow_nan") = false);
     m.def("gather_bytes", &gather_rows<char, uint8_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
     m.def("gather_tokens", &gather_rows<uint64_t, uint64_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from divfast.errors import DivfastError
+
 
 def cache_dir() -> Path:
     """Where embeddings are kept: ``DIVFAST_CACHE``, else ``$XDG_CACHE_HOME/divfast``, else ``~/.cache/divfast``."""
@@ -17,5 +19,9 @@ def cache_dir() -> Path:
 def threads() -> int:
     """Threads to use where none are named: ``DIVFAST_THREADS``, else the cores this process may run on."""
     if explicit := os.environ.get("DIVFAST_THREADS"):
-        return max(1, int(explicit))
+        if not explicit.isdecimal() or int(explicit) < 1:
+            raise DivfastError(
+                f"must be a whole number of at least 1, got {explicit!r}.", where="DIVFAST_THREADS"
+            )
+        return int(explicit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -65,4 +66,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def os_reason(error: OSError) -> str:
     """Return the operating system's words for an error, as the end of a sentence."""
-    return (error.strerror or str(error)).lower()
+    # By number: the text of an error that pyarrow raises also tells what it was writing.
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()

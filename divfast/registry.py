@@ -175,12 +175,24 @@ def metric(
             if p.kind is inspect.Parameter.KEYWORD_ONLY
         }
         if set(keywords) - {"preset"} != set(kinds):
-            raise ValueError(f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}")
+            raise ValueError(
+                f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}"
+            )
         for taken in (name, *aliases):
             if taken in _METRICS:
                 raise ValueError(f"metric name {taken!r} is taken by {_METRICS[taken].function!r}")
         entry = Metric(
-            name, function, view, unit, higher, bounds, corpus, aliases, kinds, keywords, dict(tokenizers or {})
+            name,
+            function,
+            view,
+            unit,
+            higher,
+            bounds,
+            corpus,
+            aliases,
+            kinds,
+            keywords,
+            dict(tokenizers or {}),
         )
         for key in (name, *aliases):
             _METRICS[key] = entry

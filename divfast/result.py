@@ -6,7 +6,9 @@ import contextlib
 import json
 import math
 import os
+import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,8 +151,18 @@ class Report:
             entries.append(entry)
         return {"results": entries, "run": dict(self.run)}
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What readers changed or left out, over all dumps; see `divfast.readers.records.Reading`."""
+        total: Counter[str] = Counter()
+        for facts in self.run["dumps"]:
+            total.update(facts.get("counts", {}))
+        return dict(total)
+
     def save(self, folder: str | Path) -> None:
-        """Write ``groups.parquet`` and then ``report.json`` into `folder`, each under a temporary name first.
+        """Write ``groups.parquet`` and ``report.json`` into `folder`.
+
+        Both are written under temporary names first: the folder holds the old pair or the new one.
 
         Raises
         ------
@@ -161,26 +173,69 @@ class Report:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot be made: {os_reason(error)}.", where=str(folder), remedy="Name another folder with -o."
-            ) from None
-        write_whole(folder / "groups.parquet", lambda path: pq.write_table(self.groups, path))
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        write_whole(folder / "report.json", lambda path: path.write_text(text, encoding="utf-8"))
+            raise _no_folder(folder, error) from None
+        # Escapes keep the file valid JSON even where a dump has a name that is not UTF-8.
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+        write_whole(
+            {
+                folder / "groups.parquet": lambda path: pq.write_table(self.groups, path),
+                folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
+            }
+        )
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name beside it and rename it: it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+def check_folder(folder: str | Path) -> None:
+    """Raise `OutputError` where `Report.save` could not write into `folder`; nothing is left behind or made.
+
+    For callers with hours of work ahead.
+    """
+    folder = Path(folder)
     try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise _no_folder(folder, error) from None
+
+
+def _no_folder(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot be made or written into: {os_reason(error)}.",
+        where=str(folder),
+        remedy="Name another folder with -o.",
+    )
+
+
+def write_whole(files: Mapping[Path, Callable[[Path], object]]) -> None:
+    """Write files under temporary names beside them, then rename all: they are there whole or not at all.
+
+    Parameters
+    ----------
+    files : Mapping[Path, callable]
+        For every file, what writes it to the path that it is called with.
+
+    Raises
+    ------
+    OutputError
+        Where one cannot be written; then none is replaced.
+    """
+    suffix = f"{uuid.uuid4().hex[:8]}.tmp"
+    staged = {path: path.with_name(f".{path.name}.{suffix}") for path in files}
+    path = next(iter(files))
+    try:
+        for path, write in files.items():
+            write(staged[path])
+            with staged[path].open("rb+") as file:
+                os.fsync(file.fileno())
+        for path, temporary in staged.items():
+            temporary.replace(path)
     except OSError as error:
         raise OutputError(
-            f"cannot be written: {os_reason(error)}.", where=str(path), remedy="Free some room or name another folder."
+            f"cannot be written: {os_reason(error)}.",
+            where=str(path),
+            remedy="Free some room or name another folder.",
         ) from None
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in staged.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,8 @@ class Ragged:
 
     def strings(self) -> list[str]:
         """Return every row of a ``uint8`` tape as a string; bytes that are not UTF-8 become U+FFFD."""
-        tape = self.values.tobytes()
-        bounds = self.offsets.tolist()
-        return [tape[a:b].decode("utf-8", "replace") for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        tape = self.values.data
+        return [str(tape[a:b], "utf-8", "replace") for a, b in pairwise(self.offsets.tolist())]
 
     @classmethod
     def from_strings(cls, texts: Sequence[str | bytes]) -> Ragged:
@@ -76,7 +76,9 @@ class Ragged:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if array.null_count:
-            array = array.fill_null(b"" if pa.types.is_large_binary(array.type) or pa.types.is_binary(array.type) else "")
+            array = array.fill_null(
+                b"" if pa.types.is_large_binary(array.type) or pa.types.is_binary(array.type) else ""
+            )
         array = array.cast(pa.large_binary())
         _, offsets, values = array.buffers()
         if len(array) == 0:
@@ -145,7 +147,9 @@ class Samples:
     def __post_init__(self) -> None:
         n, g = len(self.text), len(self.groups) - 1
         if g < 0 or self.groups[0] != 0 or self.groups[-1] != n or np.any(np.diff(self.groups) < 0):
-            raise DataError("groups must run from 0 to the number of samples without decreasing.", where="groups")
+            raise DataError(
+                "groups must run from 0 to the number of samples without decreasing.", where="groups"
+            )
         for name, array, length in (
             ("ids", self.ids, g),
             ("prompts", self.prompts, g),

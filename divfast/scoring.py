@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,45 +17,15 @@ from numpy.typing import NDArray
 
 import divfast
 from divfast import _core, engine
-from divfast.errors import BackendError, DataError, MetricError, nearest
+from divfast.backends import accumulator, per_group
+from divfast.dumps import AllDumps, Progress, short_names, tell_apart
+from divfast.errors import DataError, MetricError
+from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
 from divfast.readers import Blocks, find_dumps, read
-from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.result import Report, Result, Signature
 from divfast.samples import Ragged, Samples
-from divfast.scope import SCOPES, Scope, check_scope, first_rows, one_group
+from divfast.scope import Scope, first_rows, one_group
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
-from divfast.views import View
-
-LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
-SEMANTIC_DEFAULT = ("cosine", "vendi")
-SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
-BACKENDS = ("auto", "cpu", "cuda", "reference")
-
-Backend = Literal["auto", "cpu", "cuda", "reference"]
-Progress = Callable[[int, int | None, str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to compute, checked before anything is read."""
-
-    specs: Sequence[MetricSpec]
-    scopes: Sequence[Scope]
-    preset: Preset
-    backend: Backend
-    seed: int
-    tokens: Mapping[str, View]
-    vectors: Callable[[Path | None], View] | None
-    shares_vectors: bool
-
-    def parameters(self, spec: MetricSpec) -> dict[str, Any]:
-        """Return the keyword arguments of a metric."""
-        extra = {"preset": self.preset} if spec.metric.takes_preset else {}
-        return {**spec.parameters, **extra}
-
-    def tokenizer(self, spec: MetricSpec) -> str:
-        """Return the key of the tokens view that a metric eats."""
-        return spec.metric.tokenizers.get(self.preset, "whitespace") if "" not in self.tokens else ""
 
 
 @dataclass
@@ -66,33 +35,6 @@ class _Scored:
     results: list[Result]
     groups: pa.Table
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-class _ReferenceCorpus:
-    """The reference over a whole corpus: all rows as one group."""
-
-    def __init__(self, function: Callable[..., NDArray[np.float64]], parameters: Mapping[str, Any]) -> None:
-        self._function = function
-        self._parameters = parameters
-        self._rows: list[Any] = []
-
-    def add(self, rows: Any) -> None:
-        self._rows.extend(_plain(rows))
-
-    def result(self) -> float:
-        rows: Any = np.array(self._rows) if self._rows and isinstance(self._rows[0], np.ndarray) else self._rows
-        return float(self._function(rows, [0, len(rows)], **self._parameters)[0])
-
-
-def _plain(rows: Any) -> Any:
-    """Return rows as the reference takes them: lists of tokens, or float64 vectors."""
-    return [row.tolist() for row in rows] if isinstance(rows, Ragged) else np.asarray(rows, np.float64)
-
-
-def _reference(spec: MetricSpec) -> Callable[..., NDArray[np.float64]]:
-    module = importlib.import_module(f"divfast.reference.{spec.metric.name}")
-    function: Callable[..., NDArray[np.float64]] = getattr(module, spec.metric.name)
-    return function
 
 
 def score(
@@ -185,15 +127,27 @@ def score(
     started = time.perf_counter()
     with engine.use_threads(threads):
         in_memory = _in_memory(source, embeddings, groups)
-        plan = _plan(
-            metrics, scopes, preset, backend, seed, tokenizer, vocab_size, encoder, dtype, embeddings, cache, progress
+        plan = make_plan(
+            metrics,
+            scopes,
+            preset,
+            backend,
+            seed,
+            tokenizer,
+            vocab_size,
+            encoder,
+            dtype,
+            embeddings,
+            cache,
+            progress,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view == "tokens" for spec in plan.specs):
                 raise MetricError(
-                    "there are only embeddings, no texts.", remedy="Ask for metrics over vectors, such as cosine."
+                    "there are only embeddings, no texts.",
+                    remedy="Ask for metrics over vectors, such as cosine.",
                 )
-            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None)]
+            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
         else:
             scored = _score_dumps(plan, source, join, memory, progress, reading)
     return _report(plan, scored, metrics, time.perf_counter() - started, several=len(scored) > 1)
@@ -205,7 +159,9 @@ def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool
         return source, False
     if source is None:
         if embeddings is None or isinstance(embeddings, str):
-            raise DataError("there is nothing to score.", remedy="Give a dump, lists of texts, or an array of embeddings.")
+            raise DataError(
+                "there is nothing to score.", remedy="Give a dump, lists of texts, or an array of embeddings."
+            )
         n = len(embeddings)
         offsets = one_group(n) if groups is None else np.asarray(groups, np.int64)
         g = len(offsets) - 1
@@ -218,100 +174,6 @@ def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool
     if items and all(isinstance(item, (str, Path)) for item in items):
         return None
     return Samples.from_lists(items), False
-
-
-def _plan(
-    metrics: Sequence[str] | None,
-    scopes: Sequence[str],
-    preset: str,
-    backend: str,
-    seed: int,
-    tokenizer: str | None,
-    vocab_size: int | None,
-    encoder: str | None,
-    dtype: str,
-    embeddings: Any,
-    cache: bool,
-    progress: Progress | None,
-) -> Plan:
-    if preset not in PRESETS:
-        raise MetricError(f"unknown preset {preset!r}.", remedy=nearest(preset, PRESETS))
-    if backend not in BACKENDS:
-        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, BACKENDS))
-    if encoder is not None and embeddings is not None:
-        raise MetricError("an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings.")
-    has_vectors = encoder is not None or embeddings is not None
-    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
-    opened = {"": _open_tokenizer(tokenizer)} if tokenizer is not None else {}
-    if vocab_size is None and tokenizer is not None:
-        vocab_size = opened[""].vocab_size
-    defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
-    specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
-    if backend == "cuda":
-        raise BackendError(
-            f"{specs[0].metric.name} has no CUDA kernel.", remedy="Use --backend cpu; an encoder takes the GPU by itself."
-        )
-    for spec in specs:
-        if spec.metric.view == "vectors" and not has_vectors:
-            raise MetricError(
-                f"{spec.metric.name} needs vectors.",
-                remedy="Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings.",
-            )
-    wanted: list[Scope] = [check_scope(name) for name in scopes]
-    for spec in specs:
-        if spec.metric.corpus is None and any(scope != "prompt" for scope in wanted):
-            raise MetricError(
-                f"{spec.metric.name} is not defined over a corpus.", remedy="Ask for it with --scope prompt alone."
-            )
-    checked: Preset = "paper" if preset == "paper" else "default"
-    if not opened:
-        names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
-        opened = {name: _open_tokenizer(name) for name in sorted(names)}
-    vectors = None
-    if any(spec.metric.view == "vectors" for spec in specs):
-        vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)
-    return Plan(
-        specs,
-        [scope for scope in SCOPES if scope in wanted],
-        checked,
-        backend,  # type: ignore[arg-type]
-        seed,
-        opened,
-        vectors,
-        encoder is not None,
-    )
-
-
-def _open_tokenizer(name: str) -> Any:
-    from divfast.views.tokens import open_tokenizer
-
-    return open_tokenizer(name)
-
-
-def _vectors_opener(
-    encoder: str | None, dtype: str, embeddings: Any, cache: bool, progress: Progress | None
-) -> Callable[[Path | None], View]:
-    from divfast.views import vectors
-
-    if encoder is not None:
-        shared = vectors.open_encoder(encoder, dtype=dtype, cache=cache, progress=progress)
-        return lambda path: shared
-
-    def brought(path: Path | None) -> View:
-        where = embeddings
-        if isinstance(where, str) and path is not None:
-            where = where.replace("{stem}", stem(path))
-        return vectors.open_embeddings(where)
-
-    return brought
-
-
-def stem(path: Path) -> str:
-    """Return the name of a file without the suffixes of formats and compression."""
-    name = path.name
-    for suffix in (".gz", ".zst", ".xz", ".jsonl", ".json", ".parquet", ".arrow", ".eval", ".txt"):
-        name = name.removesuffix(suffix)
-    return name
 
 
 def _score_dumps(
@@ -328,22 +190,34 @@ def _score_dumps(
     limits: dict[str, Any] = {}
     if memory is not None:
         # A block, its tokens (8 bytes each) and the scratch of a metric are alive at once: about 16 times its text.
-        limits = {"block_bytes": max(1 << 16, min(32 << 20, memory // 16)), "block_rows": max(256, min(1 << 17, memory >> 14))}
+        limits = {
+            "block_bytes": max(1 << 16, min(4 << 20, memory // 16)),
+            "block_rows": max(256, min(1 << 16, memory >> 14)),
+        }
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors
-    finished = 0
+    names = short_names([dump[0] for dump in dumps])
+    told = AllDumps(dumps, progress) if progress is not None else None
 
-    def one(dump: list[Path]) -> _Scored:
-        blocks = read(dump if len(dump) > 1 else dump[0], columns=(), **limits, **reading)
-        return _score_blocks(plan, blocks, None, dump[0], None if len(dumps) > 1 else progress)
+    def one(i: int) -> _Scored:
+        blocks = read(dumps[i] if join else dumps[i][0], columns=(), **limits, **reading)
+        return _score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []
-    for scored in engine.map_ordered(one, dumps) if together else map(one, dumps):
+    for scored in engine.map_ordered(one, range(len(dumps))) if together else map(one, range(len(dumps))):
         out.append(scored)
-        finished += 1
         if progress is not None and len(dumps) > 1:
-            progress(finished, len(dumps), "dumps")
+            progress(len(out), len(dumps), "dumps")
+    _rename(out, names)
     return out
+
+
+def _rename(scored: Sequence[_Scored], names: Sequence[str]) -> None:
+    """Put the dump's name beside the model where several dumps are of the same model and task."""
+    labels = [(part.results[0].model, part.results[0].task) for part in scored]
+    for part, model in zip(scored, tell_apart(labels, names), strict=True):
+        part.results = [replace(result, model=model) for result in part.results]
+        part.facts["model"] = model
 
 
 def _score_blocks(
@@ -351,14 +225,19 @@ def _score_blocks(
     blocks: Iterable[Samples],
     meta: Mapping[str, Any] | None,
     path: Path | None,
+    name: str | None,
     progress: Progress | None,
 ) -> _Scored:
-    """Score one dump."""
+    """Score one dump, called `name` unless it names its model."""
     views: dict[str, Any] = dict(plan.tokens)
     if plan.vectors is not None:
         views["vectors"] = plan.vectors(path)
     keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
-    corpora = {scope: [_accumulator(plan, spec) for spec in plan.specs] for scope in plan.scopes if scope != "prompt"}
+    corpora: dict[Scope, Sequence[Any]] = {
+        scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
+        for scope in plan.scopes
+        if scope != "prompt"
+    }
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
     ids, sizes = [], []
     print_ = 0
@@ -374,13 +253,18 @@ def _score_blocks(
         rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
         if "prompt" in plan.scopes:
             for spec, key, column in zip(plan.specs, keys, values, strict=True):
-                column.append(_per_group(plan, spec, rows[key], block.groups))
+                column.append(
+                    per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
+                )
         for scope, accumulators in corpora.items():
             chosen = rows
             if scope == "first":
-                chosen = {key: view.take(first) if isinstance(view, Ragged) else view[first] for key, view in rows.items()}
-            for accumulator, key in zip(accumulators, keys, strict=True):
-                accumulator.add(chosen[key])
+                chosen = {
+                    key: view.take(first) if isinstance(view, Ragged) else view[first]
+                    for key, view in rows.items()
+                }
+            for corpus, key in zip(accumulators, keys, strict=True):
+                corpus.add(chosen[key])
         if progress is not None and isinstance(blocks, Blocks):
             progress(*blocks.position, "bytes")
     counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
@@ -390,18 +274,19 @@ def _score_blocks(
     if meta is None and isinstance(blocks, Blocks):
         meta = blocks.meta
     meta = dict(meta or {})
-    if path is not None:
-        meta["model"] = meta.get("model") or stem(path)
+    meta["model"] = meta.get("model") or name
     columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
     results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
     table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
     if "prompt" in plan.scopes:
         table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
-    facts = {key: dict(view.facts) for key, view in views.items() if view.facts}
+    facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
+    facts |= {"prompts": len(counts), "samples": int(counts.sum())}
     if isinstance(blocks, Blocks):
-        facts |= {"dump": blocks.name, "reader": blocks.reader, **blocks.counts}
+        facts |= {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
         if blocks.skipped:
             facts["skipped_records"] = list(blocks.skipped)
+    facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
     return _Scored(results, pa.table(table), facts)
 
 
@@ -410,19 +295,6 @@ def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
     g = len(rows)
     names = pa.nulls(g, pa.large_string())
     return Samples(block.text.take(rows), np.arange(g + 1), names, names, block.positions[rows])
-
-
-def _accumulator(plan: Plan, spec: MetricSpec) -> Any:
-    if plan.backend == "reference":
-        return _ReferenceCorpus(_reference(spec), plan.parameters(spec))
-    assert spec.metric.corpus is not None
-    return spec.metric.corpus(**plan.parameters(spec))
-
-
-def _per_group(plan: Plan, spec: MetricSpec, rows: Any, groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    if plan.backend == "reference":
-        return _reference(spec)(_plain(rows), groups, **plan.parameters(spec))
-    return spec.metric.function(rows, groups, **plan.parameters(spec))
 
 
 def _results(
@@ -438,7 +310,9 @@ def _results(
     nan = float("nan")
     results = []
     for scope in plan.scopes:
-        intervals = bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
+        intervals = (
+            bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
+        )
         if scope == "first":
             groups, rows = 1, int(np.count_nonzero(counts))
         else:
@@ -500,5 +374,9 @@ def _report(
         "dumps": [part.facts for part in scored],
     }
     if not asked and plan.vectors is None:
-        run["left_out"] = f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
-    return Report([result for part in scored for result in part.results], pa.concat_tables(tables), run, several)
+        run["left_out"] = (
+            f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
+        )
+    return Report(
+        [result for part in scored for result in part.results], pa.concat_tables(tables), run, several
+    )

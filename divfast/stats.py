@@ -22,7 +22,11 @@ def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def bootstrap_intervals(
-    columns: Sequence[NDArray[np.float64]], *, seed: int = 0, replicates: int = REPLICATES, level: float = LEVEL
+    columns: Sequence[NDArray[np.float64]],
+    *,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
 ) -> list[tuple[float, float]]:
     """Return the percentile bootstrap interval of the mean of each column over groups.
 

@@ -6,22 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
-from divfast.registry import metric, positive_int
+from divfast.registry import Preset, metric, positive_int
 from divfast.samples import Ragged
 
 
-def ratio(unique: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return unique / total, NaN where there is nothing."""
+def ratio(unique: NDArray[np.int64], total: NDArray[np.int64], preset: Preset) -> NDArray[np.float64]:
+    """Return unique / total; where there is nothing NaN, with the paper preset 0."""
     with np.errstate(invalid="ignore"):
         result: NDArray[np.float64] = unique / total
-    return result
+    return np.nan_to_num(result, nan=0.0) if preset == "paper" else result
 
 
 class DistinctCorpus:
     """Distinct-n of all rows together; holds 11 to 21 bytes for every different n-gram."""
 
-    def __init__(self, *, n: int) -> None:
+    def __init__(self, *, n: int, preset: Preset = "default") -> None:
         self.sets = _core.NgramSets([n])
+        self.preset = preset
 
     def add(self, rows: Ragged) -> None:
         """Take one block of tokens."""
@@ -33,7 +34,7 @@ class DistinctCorpus:
 
     def result(self) -> float:
         """Return the score of everything seen so far."""
-        return float(ratio(self.sets.unique(), self.sets.total())[0])
+        return float(ratio(self.sets.unique(), self.sets.total(), self.preset)[0])
 
 
 @metric(
@@ -46,7 +47,9 @@ class DistinctCorpus:
     parameters={"n": positive_int},
     tokenizers={"default": "whitespace", "paper": "whitespace"},
 )
-def distinct(rows: Ragged, groups: NDArray[np.int64], *, n: int = 1) -> NDArray[np.float64]:
+def distinct(
+    rows: Ragged, groups: NDArray[np.int64], *, n: int = 1, preset: Preset = "default"
+) -> NDArray[np.float64]:
     """Different n-grams of a group over all its n-grams (distinct-n).
 
     Parameters
@@ -57,6 +60,8 @@ def distinct(rows: Ragged, groups: NDArray[np.int64], *, n: int = 1) -> NDArray[
         ``int64[g + 1]``, rows of each group.
     n : int
         Order of the n-grams; they never cross samples.
+    preset : str
+        ``paper`` gives 0 for a group without an n-gram.
 
     Returns
     -------
@@ -79,5 +84,7 @@ def distinct(rows: Ragged, groups: NDArray[np.int64], *, n: int = 1) -> NDArray[
     >>> divfast.score([["a b", "a c"]], ["distinct:n=1"])["distinct:n=1"].mean  # a b c among a b a c
     0.75
     """
-    unique, total = _core.ngram_counts(rows.values, rows.offsets, groups, max_order=n, threads=engine.threads())
-    return ratio(unique[:, n - 1], total[:, n - 1])
+    unique, total = _core.ngram_counts(
+        rows.values, rows.offsets, groups, max_order=n, threads=engine.threads()
+    )
+    return ratio(unique[:, n - 1], total[:, n - 1], preset)

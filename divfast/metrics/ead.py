@@ -24,12 +24,10 @@ def adjust(
     with np.errstate(invalid="ignore", divide="ignore"):
         by_order = unique / expected
     if preset == "paper":
-        result: NDArray[np.float64] = np.clip(np.where(total > 0, by_order, 0.0), 0.0, 1.0).mean(axis=-1)
-        return result
+        return np.asarray(np.clip(np.where(total > 0, by_order, 0.0), 0.0, 1.0).mean(axis=-1))
     defined = total > 0
     with np.errstate(invalid="ignore"):
-        result = np.where(defined, by_order, 0.0).sum(axis=-1) / defined.sum(axis=-1)
-    return result
+        return np.asarray(np.where(defined, by_order, 0.0).sum(axis=-1) / defined.sum(axis=-1))
 
 
 class EadCorpus:
@@ -108,9 +106,10 @@ def ead(
     >>> import divfast
     >>> report = divfast.score([["a b", "a c"]], ["ead:n=1,vocab_size=10"])
     >>> round(report["ead:n=1,vocab_size=10"].mean, 4)  # 3 / (10 (1 - 0.9^4))
-    0.8724
+    0.8723
     """
-    unique, total = _core.ngram_counts(rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads())
+    unique, total = _core.ngram_counts(
+        rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads()
+    )
     first = n[0] - 1
     return adjust(unique[:, first:], total[:, first:], vocab_size, preset)
-

@@ -16,12 +16,28 @@ from typing import Any
 from divfast import engine
 from divfast.errors import DataError, nearest
 from divfast.readers.grouping import group
+from divfast.readers.prompts import load_prompts
 from divfast.readers.records import Reading, ReadOptions, Records
 from divfast.readers.source import Source
 from divfast.samples import Samples
 
 # The particular before the general: the first that recognises a file reads it.
-_FORMATS = ("jsonl", "lines")
+_FORMATS = (
+    "lighteval",
+    "parquet",
+    "inspect_eval",
+    "evalplus",
+    "batch",
+    "request_output",
+    "lm_eval",
+    "every_eval_ever",
+    "olmo",
+    "alpaca_eval",
+    "tevet",
+    "document",
+    "jsonl",
+    "lines",
+)
 
 
 def formats() -> dict[str, Any]:
@@ -98,26 +114,31 @@ class Blocks:
 
     def __iter__(self) -> Iterator[Samples]:
         reading = self._reading = Reading(self.name, self._options)
+        if self._options.prompts is not None:
+            reading.prompts = load_prompts(Source(self._options.prompts), self._options)
         known = formats()
         passes = 0
 
         def again() -> Iterator[Records]:
             nonlocal passes
             passes += 1
-            if passes > 1:
-                reading.counts.clear()
-                reading.skipped.clear()
+            # A second pass meets the same things again; they were counted in the first.
+            current = reading if passes == 1 else Reading(self.name, self._options)
             for source, reader in self._parts:
-                reading.name = source.name
+                current.name = reading.name = source.name
                 source.consumed = 0
-                yield from known[reader].records(source, reading)
+                yield from known[reader].records(source, current)
 
         empty = True
         for block in group(again, reading):
             empty = False
             yield block
         if empty and not reading.counts.get("skipped"):
-            reading.fail("holds no records.", "Check the path, or force a format with --reader.")
+            left_out = ", ".join(f"{many} {what.replace('_', ' ')}" for what, many in reading.counts.items())
+            reading.fail(
+                f"holds no samples{f' ({left_out})' if left_out else ''}.",
+                "Check the path, or force a format with --reader.",
+            )
 
 
 def read(
@@ -132,8 +153,8 @@ def read(
     on_error: str = "fail",
     keep_reasoning: bool = False,
     threads: int | None = None,
-    block_bytes: int = 32 << 20,
-    block_rows: int = 1 << 17,
+    block_bytes: int = 4 << 20,
+    block_rows: int = 1 << 16,
 ) -> Blocks:
     """Read a dump that a sampler or a harness left on disk.
 
@@ -206,10 +227,12 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
             return name
     if source.is_directory:
         raise DataError(
-            "is a folder.", where=source.name, remedy="Name the dumps in it, for example with a pattern like DIR/*.jsonl."
+            "is a folder.",
+            where=source.name,
+            remedy="Name the dumps in it, for example with a pattern like DIR/*.jsonl.",
         )
     raise DataError(
         "is in no format that is known.",
         where=source.name,
-        remedy=f"Force one with --reader ({', '.join(known)}), or write JSON Lines with a field \"outputs\".",
+        remedy=f'Force one with --reader ({", ".join(known)}), or write JSON Lines with a field "outputs".',
     )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from divfast import _core
 from divfast.errors import DataError, os_reason
+from divfast.readers.columns import join
 from divfast.readers.records import Reading, Records
 from divfast.samples import Ragged, Samples
 
 Codes = NDArray[np.int64]
+Coded = tuple[Codes, NDArray[np.bool_]]
 
 
 def group(again: Callable[[], Iterator[Records]], reading: Reading) -> Iterator[Samples]:
@@ -24,38 +28,42 @@ def group(again: Callable[[], Iterator[Records]], reading: Reading) -> Iterator[
     Parameters
     ----------
     again : callable
-        Starts reading the dump from its beginning; called once for a dump of one block, twice for a longer one
-        (the first time only for its ids), three times where the records of one id are scattered over it.
+        Starts reading the dump from its beginning; called once for a dump of one block, twice for a longer one,
+        the first time only for its ids.
     reading : Reading
         Takes the counts.
 
     Notes
     -----
-    Holds one block, the ids, and 8 bytes a record. Scattered groups are put together through a temporary file.
+    Holds one block, the ids, and 9 bytes a record. Where the records of one id are scattered, what is not text is
+    held too, once a group of a block, and the texts go through a temporary file.
     """
     stream = again()
     first = next(stream, None)
     if first is None:
         return
+    index = _core.KeyIndex()
+    coded = [_codes(index, first, reading)]
     second = next(stream, None)
     if second is None:
-        codes, kept = _codes(_core.KeyIndex(), first, reading)
-        yield _finish(_merge(first, codes, kept), 0, reading)
+        yield _finish(_merge(first, *coded[0], 0), reading)
         return
+    del first
+    rest = chain((second,), stream)
+    del second, stream
+    coded.extend(_codes(index, records, reading) for records in rest)
+    groups = len(index)
+    del index, rest
 
-    index = _core.KeyIndex()
-    parts = [_codes(index, records, reading) for records in chain((first, second), stream)]
-    del first, second
-    codes = np.concatenate([part for part, _ in parts])
-    kept_codes = codes[np.concatenate([kept for _, kept in parts])]
-    steps = np.diff(kept_codes, prepend=-1)
+    codes = np.concatenate([codes[kept] for codes, kept in coded])
+    steps = np.diff(codes, prepend=-1)
     if np.all((steps == 0) | (steps == 1)):
-        yield from _stream(again(), parts, reading)
+        yield from _stream(_paired(again(), coded, reading), reading)
     else:
-        yield from _gather(again(), parts, len(index), reading)
+        yield from _gather(_paired(again(), coded, reading), groups, reading)
 
 
-def _codes(index: _core.KeyIndex, records: Records, reading: Reading) -> tuple[Codes, NDArray[np.bool_]]:
+def _codes(index: _core.KeyIndex, records: Records, reading: Reading) -> Coded:
     """Return the group number of every record, and which records are kept."""
     codes, conflicts = index.add(
         records.keys.values,
@@ -71,22 +79,35 @@ def _codes(index: _core.KeyIndex, records: Records, reading: Reading) -> tuple[C
         reading.bad(
             records.lines[record],
             f"id {name!r} was given another prompt before.",
-            "Give every prompt an id of its own, or name another field with --id-field.",
+            "Give every prompt an id of its own, name another field with --id-field.",
         )
         kept[record] = False
     return codes, kept
 
 
-def _merge(records: Records, codes: Codes, kept: NDArray[np.bool_]) -> Samples:
-    """Bring the records of each code together, codes in increasing order."""
+def _paired(
+    blocks: Iterator[Records], coded: Sequence[Coded], reading: Reading
+) -> Iterator[tuple[Records, Codes, NDArray[np.bool_], int | None]]:
+    """Yield the records of the second pass with what the first found, and the group that comes after them."""
+    following: list[int | None] = [None]
+    for codes, kept in reversed(coded):
+        following.append(int(codes[kept][0]) if kept.any() else following[-1])
+    following.reverse()
+    for records, known, after in zip_longest(blocks, coded, following[1:]):
+        if records is None or known is None or len(records) != len(known[0]):
+            reading.fail("changed while it was read.", "Wait until the sampler has finished writing it.")
+        yield records, *known, after
+
+
+def _merge(records: Records, codes: Codes, kept: NDArray[np.bool_], before: int) -> Samples:
+    """Bring the records of each code together, codes in increasing order; `before` samples came earlier."""
     counts = np.diff(records.bounds)
-    g = len(codes)
-    positions = np.arange(records.bounds[-1] - records.bounds[0])
-    if kept.all() and np.array_equal(codes, np.arange(codes[0] if g else 0, (codes[0] if g else 0) + g)):
+    positions = np.arange(before, before + records.bounds[-1])
+    if kept.all() and np.all(np.diff(codes) == 1):
         return Samples(
             text=records.text,
             groups=records.bounds,
-            ids=_ids(records, np.arange(g)),
+            ids=_ids(records, None),
             prompts=records.prompts.to_arrow(records.has_prompt),
             positions=positions,
             per_sample=records.per_sample,
@@ -94,41 +115,48 @@ def _merge(records: Records, codes: Codes, kept: NDArray[np.bool_]) -> Samples:
         )
     order = np.argsort(codes, kind="stable")
     order = order[kept[order]]
-    sorted_codes = codes[order]
-    starts = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
     lengths = counts[order]
-    rows = np.repeat(records.bounds[:-1][order] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    leaders = order[starts]
-    # The prompt of a group stands on any of its records.
-    with_prompt = np.where(records.has_prompt[order], np.arange(len(order)), len(order))
-    nearest = np.minimum.reduceat(with_prompt, starts) if len(starts) else starts
-    stop = np.append(starts[1:], len(order))
-    prompt_of = np.where(nearest < stop, order[np.minimum(nearest, len(order) - 1)], leaders)
+    ends = np.cumsum(lengths)
+    rows = np.repeat(records.bounds[:-1][order] - (ends - lengths), lengths) + np.arange(lengths.sum())
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    prompts = records.prompts.to_arrow(records.has_prompt)
     return Samples(
         text=records.text.take(rows),
-        groups=np.append(ends[starts], ends[-1]).astype(np.int64),
-        ids=_ids(records, leaders),
-        prompts=records.prompts.to_arrow(records.has_prompt).take(pa.array(prompt_of)),
+        groups=np.append(0, ends)[np.append(starts, len(order))],
+        ids=_ids(records, order[starts]),
+        prompts=_first_present(prompts, order, starts),
         positions=positions[rows],
         per_sample={name: column.take(pa.array(rows)) for name, column in records.per_sample.items()},
-        per_prompt={name: column.take(pa.array(leaders)) for name, column in records.per_prompt.items()},
+        per_prompt={
+            name: _first_present(column, order, starts) for name, column in records.per_prompt.items()
+        },
     )
 
 
-def _ids(records: Records, which: Codes) -> pa.LargeStringArray:
-    """Return the ids of some records; a record without one is named by where it stands."""
+def _first_present(column: pa.Array, order: Codes, starts: Codes) -> pa.Array:
+    """Return a value a group: that of its first record which has one."""
+    if len(starts) == 0:
+        return column.slice(0, 0)
+    present = column.is_valid().to_numpy(zero_copy_only=False)[order]
+    candidates = np.minimum.reduceat(np.where(present, np.arange(len(order)), len(order)), starts)
+    found = candidates < np.append(starts[1:], len(order))
+    return column.take(pa.array(order[np.where(found, candidates, starts)]))
+
+
+def _ids(records: Records, which: Codes | None) -> pa.LargeStringArray:
+    """Return the ids of some records or of all; a record without one is named by where it stands."""
     if records.has_id.all():
         ids = records.ids.to_arrow()
-        return ids if len(which) == len(ids) else ids.take(pa.array(which))
+        return ids if which is None else ids.take(pa.array(which))
+    rows = range(len(records)) if which is None else which.tolist()
     names = records.ids.strings()
     return pa.array(
-        [names[i] if records.has_id[i] else str(records.lines[i]) for i in which.tolist()], pa.large_string()
+        [names[i] if records.has_id[i] else str(records.lines[i]) for i in rows], pa.large_string()
     )
 
 
-def _finish(samples: Samples, before: int, reading: Reading) -> Samples:
-    """Strip reasoning, number the rows over the whole dump, attach what is known of it."""
+def _finish(samples: Samples, reading: Reading) -> Samples:
+    """Strip reasoning, fill in prompts from a second file, attach what is known of the dump."""
     text = samples.text
     if not reading.options.keep_reasoning:
         stripped = _core.strip_reasoning(text.values, text.offsets)
@@ -137,67 +165,62 @@ def _finish(samples: Samples, before: int, reading: Reading) -> Samples:
             text = Ragged(*rows)
             reading.count("reasoning_stripped", many)
             reading.count("reasoning_emptied", emptied)
-    return Samples(
-        text,
-        samples.groups,
-        samples.ids,
-        samples.prompts,
-        samples.positions + before,
-        samples.per_sample,
-        samples.per_prompt,
-        dict(reading.meta),
-    )
+    prompts = samples.prompts
+    if reading.prompts is not None and prompts.null_count:
+        known = [reading.prompts.get(id) for id in samples.ids.to_pylist()]
+        prompts = pc.if_else(prompts.is_null(), pa.array(known, pa.large_string()), prompts)
+    return replace(samples, text=text, prompts=prompts, meta=dict(reading.meta))
 
 
 def _stream(
-    blocks: Iterator[Records], parts: list[tuple[Codes, NDArray[np.bool_]]], reading: Reading
+    blocks: Iterator[tuple[Records, Codes, NDArray[np.bool_], int | None]], reading: Reading
 ) -> Iterator[Samples]:
-    """Yield block by block; only the last group of a block may go on in the next."""
+    """Yield block by block; a group that goes on in the next block is kept apart until it is whole."""
     before = 0
-    waiting: Samples | None = None
-    last_code = -1
-    index = _core.KeyIndex()
-    for records in blocks:
-        codes, kept = _codes(index, records, reading)
-        block = _finish(_merge(records, codes, kept), before, reading)
-        before += int(records.bounds[-1] - records.bounds[0])
-        if waiting is not None and len(block):
-            first = codes[kept][0]
-            block = Samples.concat([waiting, block])
-            if first == last_code:
-                block = _join_groups(block, len(waiting))
-            waiting = None
+    open_group: list[Samples] = []
+    open_code = -1
+    for records, codes, kept, following in blocks:
+        block = _merge(records, codes, kept, before)
+        before += int(records.bounds[-1])
         if len(block) == 0:
             continue
-        last_code = codes[kept][-1] if kept.any() else last_code
-        done, waiting = _cut(block, len(block) - 1)
-        if len(done):
-            yield done
-    if waiting is not None:
-        yield waiting
+        first, last = int(codes[kept][0]), int(codes[kept][-1])
+        if open_group and first == open_code:
+            head, block = _part(block, 0, 1), _part(block, 1, len(block))
+            open_group.append(head)
+        if open_group and (len(block) or following != open_code):
+            yield _finish(_one_group(open_group), reading)
+            open_group = []
+        if len(block) and following == last:
+            open_group = [_copied(_part(block, len(block) - 1, len(block)))]
+            open_code = last
+            block = _part(block, 0, len(block) - 1)
+        if len(block):
+            yield _finish(block, reading)
 
 
-def _join_groups(block: Samples, at: int) -> Samples:
-    """Make group `at` part of the group before it."""
-    keep = np.delete(np.arange(len(block)), at)
+def _one_group(parts: list[Samples]) -> Samples:
+    """Return parts of one group as that group."""
+    rows = sum(part.rows for part in parts)
+    start = np.zeros(1, np.int64)
     return Samples(
-        block.text,
-        np.delete(block.groups, at),
-        block.ids.take(pa.array(keep)),
-        block.prompts.take(pa.array(keep)),
-        block.positions,
-        block.per_sample,
-        {name: column.take(pa.array(keep)) for name, column in block.per_prompt.items()},
-        block.meta,
+        text=Ragged.concat([part.text for part in parts]),
+        groups=np.array([0, rows]),
+        ids=parts[0].ids,
+        prompts=_first_present(
+            pa.concat_arrays([part.prompts for part in parts]), np.arange(len(parts)), start
+        ),
+        positions=np.concatenate([part.positions for part in parts]),
+        per_sample=join([part.per_sample for part in parts], [part.rows for part in parts]),
+        per_prompt={
+            name: _first_present(column, np.arange(len(parts)), start)
+            for name, column in join([part.per_prompt for part in parts], [1] * len(parts)).items()
+        },
     )
 
 
-def _cut(block: Samples, group: int) -> tuple[Samples, Samples]:
-    """Return the groups before `group` and the rest, both as views."""
-    return _part(block, 0, group), _part(block, group, len(block))
-
-
 def _part(block: Samples, start: int, stop: int) -> Samples:
+    """Return some groups, a view."""
     first, last = int(block.groups[start]), int(block.groups[stop])
     return Samples(
         block.text.slice(first, last),
@@ -211,49 +234,71 @@ def _part(block: Samples, start: int, stop: int) -> Samples:
     )
 
 
+def _copied(block: Samples) -> Samples:
+    """Return the same with a tape of its own, so that the block it was cut from can go."""
+    return replace(block, text=block.text.take(np.arange(block.rows)))
+
+
 def _gather(
-    blocks: Iterator[Records], parts: list[tuple[Codes, NDArray[np.bool_]]], groups: int, reading: Reading
+    blocks: Iterator[tuple[Records, Codes, NDArray[np.bool_], int | None]], groups: int, reading: Reading
 ) -> Iterator[Samples]:
     """Yield the groups of a scattered dump: texts go to a temporary file and come back group by group."""
     with tempfile.TemporaryFile(prefix="divfast-") as spool:
-        thin = []
+        parts: list[tuple[Samples, Codes]] = []
         lengths = []
-        index = _core.KeyIndex()
-        try:
-            for records in blocks:
-                _codes(index, records, reading)
-                text = records.text
-                spool.write(memoryview(text.values[text.offsets[0] : text.offsets[-1]]))
-                lengths.append(text.lengths)
-                thin.append(_without_text(records))
-            spool.flush()
-        except OSError as error:
-            raise DataError(
-                f"its groups are scattered and cannot be kept in a temporary file: {os_reason(error)}.",
-                where=reading.name,
-                remedy="Set TMPDIR to a folder with room, or sort the dump by id.",
-            ) from None
-        whole = _join_records(thin)
-        codes = np.concatenate([part for part, _ in parts])
-        kept = np.concatenate([part for _, part in parts])
-        skeleton = _merge(whole, codes, kept)
+        before = 0
+        for records, codes, kept, _ in blocks:
+            merged = _merge(records, codes, kept, before)
+            before += int(records.bounds[-1])
+            try:
+                spool.write(merged.text.values[merged.text.offsets[0] : merged.text.offsets[-1]].data)
+            except OSError as error:
+                raise DataError(
+                    f"its groups are scattered and cannot be kept in a temporary file: {os_reason(error)}.",
+                    where=reading.name,
+                    remedy="Set TMPDIR to a folder with room, or sort the dump by id.",
+                ) from None
+            lengths.append(merged.text.lengths)
+            parts.append((_without_text(merged), np.unique(codes[kept])))
+        spool.flush()
         sizes = np.concatenate(lengths)
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         tape = np.memmap(spool, np.uint8, "r") if offsets[-1] else np.zeros(0, np.uint8)
-        reach = np.concatenate([[0], np.cumsum(sizes[skeleton.positions])])
+        skeleton, rows = _assemble(parts, groups)
+        reach = np.concatenate([[0], np.cumsum(sizes[rows])])
         start = 0
         while start < len(skeleton):
             stop = _block_end(skeleton.groups, reach, start, reading)
             part = _part(skeleton, start, stop)
-            text = Ragged(tape, offsets).take(part.positions)
-            yield _finish(
-                Samples(
-                    text, part.groups, part.ids, part.prompts, part.positions, part.per_sample, part.per_prompt
-                ),
-                0,
-                reading,
-            )
+            at = rows[int(skeleton.groups[start]) : int(skeleton.groups[stop])]
+            yield _finish(replace(part, text=Ragged(tape, offsets).take(at)), reading)
             start = stop
+
+
+def _assemble(parts: list[tuple[Samples, Codes]], groups: int) -> tuple[Samples, Codes]:
+    """Join groups that stand in several parts; return them without texts, and where each row stands in the parts."""
+    codes = np.concatenate([codes for _, codes in parts])
+    counts = np.concatenate([np.diff(part.groups) for part, _ in parts])
+    first_rows = np.cumsum(counts) - counts
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    lengths = counts[order]
+    ends = np.cumsum(lengths)
+    rows = np.repeat(first_rows[order] - (ends - lengths), lengths) + np.arange(lengths.sum())
+    samples = join([part.per_sample for part, _ in parts], [part.rows for part, _ in parts])
+    prompts = join([part.per_prompt for part, _ in parts], [len(part) for part, _ in parts])
+    ids = pa.concat_arrays([part.ids for part, _ in parts])
+    assert len(starts) == groups
+    skeleton = Samples(
+        text=_no_text(len(rows)),
+        groups=np.append(0, ends)[np.append(starts, len(order))],
+        ids=ids.take(pa.array(order[starts])),
+        prompts=_first_present(pa.concat_arrays([part.prompts for part, _ in parts]), order, starts),
+        positions=np.concatenate([part.positions for part, _ in parts])[rows],
+        per_sample={name: column.take(pa.array(rows)) for name, column in samples.items()},
+        per_prompt={name: _first_present(column, order, starts) for name, column in prompts.items()},
+    )
+    return skeleton, rows
 
 
 def _block_end(groups: Codes, reach: Codes, start: int, reading: Reading) -> int:
@@ -264,38 +309,9 @@ def _block_end(groups: Codes, reach: Codes, start: int, reading: Reading) -> int
     return int(max(start + 1, min(by_bytes, by_rows)))
 
 
-def _without_text(records: Records) -> Records:
-    n = len(records.text)
-    empty = Ragged(np.zeros(0, np.uint8), np.zeros(n + 1, np.int64))
-    return Records(
-        empty,
-        records.bounds - records.bounds[0],
-        records.ids,
-        records.has_id,
-        records.prompts,
-        records.has_prompt,
-        records.keys,
-        records.lines,
-        records.per_sample,
-        records.per_prompt,
-    )
+def _without_text(samples: Samples) -> Samples:
+    return replace(samples, text=_no_text(samples.rows))
 
 
-def _join_records(parts: list[Records]) -> Records:
-    shared_sample = set.intersection(*(set(part.per_sample) for part in parts))
-    shared_prompt = set.intersection(*(set(part.per_prompt) for part in parts))
-    starts = np.cumsum([0, *(len(part.text) for part in parts)])
-    return Records(
-        text=Ragged.concat([part.text for part in parts]),
-        bounds=np.concatenate(
-            [[0], *(part.bounds[1:] + start for part, start in zip(parts, starts, strict=False))]
-        ).astype(np.int64),
-        ids=Ragged.concat([part.ids for part in parts]),
-        has_id=np.concatenate([part.has_id for part in parts]),
-        prompts=Ragged.concat([part.prompts for part in parts]),
-        has_prompt=np.concatenate([part.has_prompt for part in parts]),
-        keys=Ragged.concat([part.keys for part in parts]),
-        lines=[line for part in parts for line in part.lines],
-        per_sample={name: pa.concat_arrays([part.per_sample[name] for part in parts]) for name in shared_sample},
-        per_prompt={name: pa.concat_arrays([part.per_prompt[name] for part in parts]) for name in shared_prompt},
-    )
+def _no_text(rows: int) -> Ragged:
+    return Ragged(np.zeros(0, np.uint8), np.zeros(rows + 1, np.int64))

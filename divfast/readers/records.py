@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -32,6 +33,13 @@ PROMPT_FIELDS = ("prompt", "input", "instruction", "question", "query")
 PER_SAMPLE_FIELDS = ("correct", "scores", "logprobs", "finish_reasons", "partition")
 PER_PROMPT_FIELDS = ("gold", "references", "tests", "entry_point")
 META_FIELDS = ("model", "task")
+# Part of what makes an id: the same id under another task or model is another prompt's.
+QUALIFIERS = (*META_FIELDS, "generator", "model_name")
+# The names that other tools give to columns.
+ALIASES = {"correct": ("passed",), "scores": ("generation_scores",), "finish_reasons": ("finish_reason",)}
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,8 @@ class ReadOptions:
     keep_reasoning: bool = False
     prompts: str | None = None
     threads: int = 1
-    block_bytes: int = 32 << 20
-    block_rows: int = 1 << 17
+    block_bytes: int = 4 << 20
+    block_rows: int = 1 << 16
 
     @property
     def output_fields(self) -> tuple[tuple[str, bool], ...]:
@@ -81,7 +89,9 @@ class Reading:
     skipped : list of str
         Where and why, the first 1,000 of them.
     meta : dict
-        ``model``, ``task``, ``reader``.
+        ``model`` and ``task``, where the dump has one.
+    prompts : dict of str to str, optional
+        Prompts by id from a second file.
     """
 
     def __init__(self, name: str, options: ReadOptions) -> None:
@@ -90,6 +100,7 @@ class Reading:
         self.counts: dict[str, int] = {}
         self.skipped: list[str] = []
         self.meta: dict[str, Any] = {}
+        self.prompts: dict[str, str] | None = None
 
     def count(self, what: str, many: int) -> None:
         """Add to a count."""
@@ -103,8 +114,9 @@ class Reading:
     def bad(self, line: int | str | None, what: str, remedy: str | None = None) -> None:
         """Raise `DataError` for a bad record, or list it where bad ones are to be skipped."""
         if self.options.on_error != "skip":
-            skip = "Skip bad records with --on-error skip."
-            raise DataError(what, where=self.where(line), remedy=f"{remedy} {skip}" if remedy else skip)
+            skip = f"kip bad {'lines' if isinstance(line, int) else 'records'} with --on-error skip."
+            remedy = f"{remedy.removesuffix('.')}, or s{skip}" if remedy else f"S{skip}"
+            raise DataError(what, where=self.where(line), remedy=remedy)
         self.count("skipped", 1)
         if len(self.skipped) < 1000:
             self.skipped.append(f"{self.where(line)}: {what}")
@@ -163,7 +175,7 @@ class RecordBuilder:
         self._clear()
 
     def _clear(self) -> None:
-        self._texts: list[str] = []
+        self._texts: list[bytes] = []
         self._bounds = [0]
         self._ids: list[str | None] = []
         self._prompts: list[str | None] = []
@@ -199,19 +211,17 @@ class RecordBuilder:
         """
         columns = columns or {}
         for name in self._reading.options.wanted:
-            values = columns.get(name)
-            if name in PER_SAMPLE_FIELDS and values is not None:
-                values = values if isinstance(values, list) else [values]
-                if len(values) != len(outputs):
-                    self._reading.bad(line, f'"{name}" has {len(values)} values for {len(outputs)} outputs.')
-                    return
-            if values is not None and name not in self._columns:
+            value = first_of(columns, (name, *ALIASES.get(name, ())))
+            if name in PER_SAMPLE_FIELDS and value is not None:
+                value = self._aligned(name, value, len(outputs), line)
+            if value is not None and name not in self._columns:
                 self._columns[name] = [None] * len(self._ids)
-        for name, column in self._columns.items():
-            column.append(columns.get(name))
+            if name in self._columns:
+                self._columns[name].append(value)
         for text in outputs:
-            self._texts.append("" if text is None else text)
-            self._bytes += len(self._texts[-1])
+            encoded = self._encode(text)
+            self._texts.append(encoded)
+            self._bytes += len(encoded)
         self._reading.count("null_outputs", sum(text is None for text in outputs))
         self._bounds.append(len(self._texts))
         self._ids.append(id)
@@ -219,6 +229,22 @@ class RecordBuilder:
         self._keys.append((id or "") if key is None else key)
         self._lines.append(line)
         self._note_meta(columns)
+
+    def _aligned(self, name: str, value: Any, many: int, line: int | str) -> list[Any] | None:
+        values = value if isinstance(value, list) else [value]
+        if len(values) != many:
+            # The texts are fine, only this column is not: the samples stay.
+            self._reading.bad(line, f'"{name}" has {len(values)} values for {many} outputs.')
+            return None
+        return values if any(item is not None for item in values) else None
+
+    def _encode(self, text: str | None) -> bytes:
+        try:
+            return (text or "").encode()
+        except UnicodeEncodeError:
+            clean, many = _SURROGATE.subn("\ufffd", text or "")
+            self._reading.count("lone_surrogates", many)
+            return clean.encode()
 
     def _note_meta(self, columns: Mapping[str, Any]) -> None:
         for name in META_FIELDS:
@@ -267,13 +293,24 @@ def note_meta(reading: Reading, name: str, value: str) -> None:
         reading.meta[name] = None
 
 
+def first_of(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return the first value that is there and not null."""
+    return next((value for name in names if (value := columns.get(name)) is not None), None)
+
+
 def column(values: Sequence[Any]) -> pa.Array:
     """Return an Arrow column: booleans, numbers and strings as they are, anything else or mixed as JSON text."""
     present = [value for value in values if value is not None]
+    if not present:
+        return pa.nulls(len(values))
     if all(isinstance(value, bool) for value in present):
         return pa.array(values, pa.bool_())
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
-        return pa.array(values, pa.float64())
-    if all(isinstance(value, str) for value in present):
-        return pa.array(values, pa.large_string())
+    try:
+        if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
+            return pa.array([None if value is None else float(value) for value in values], pa.float64())
+        if all(isinstance(value, str) for value in present):
+            return pa.array(values, pa.large_string())
+    except (OverflowError, UnicodeEncodeError):
+        # A number beyond any float, or a lone surrogate: as JSON text nothing is lost.
+        pass
     return pa.array([None if value is None else json.dumps(value) for value in values], pa.large_string())

@@ -1,28 +1,26 @@
-"""Bytes from anywhere: a file, standard input, compressed or not, told apart by content."""
+"""Bytes from anywhere: a file, a pipe, standard input, compressed or not, told apart by content."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-import lzma
-import mmap
 import sys
 import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-import pyarrow as pa
-
 from divfast.errors import DataError, os_reason
+from divfast.readers.compressed import compression_of, decompress
+from divfast.readers.fields import Fields, Malformed, elements
 
-HEAD_BYTES = 1 << 18
-CHUNK_BYTES = 1 << 22
+HEAD_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 20
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz"}
+_BOM = b"\xef\xbb\xbf"
 
 
 class Source:
@@ -31,151 +29,191 @@ class Source:
     Parameters
     ----------
     path : str or Path
-        A file, a folder, or ``-`` for standard input.
+        A file, a folder, a named pipe, or ``-`` for standard input.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.is_stdin = str(path) == "-"
+        self._is_stdin = str(path) == "-"
         self.path = Path(path)
-        self.name = "stdin" if self.is_stdin else str(path)
+        self.name = "stdin" if self._is_stdin else str(path)
         self.consumed = 0  # bytes of the file handed out in this pass, for progress
         self._spool: IO[bytes] | None = None
-        if self.is_stdin:
-            self._raw_head = sys.stdin.buffer.read(HEAD_BYTES)
-            return
-        try:
-            if self.is_directory:
+        self._pipe: IO[bytes] | None = None
+        with self._readable():
+            if self._is_stdin:
+                self._pipe = sys.stdin.buffer
+            elif not self.is_directory and not self.path.is_file():
+                self._pipe = self.path.open("rb")
+            if self._pipe is not None:
+                self._raw_head = self._pipe.read(HEAD_BYTES)
+            elif self.is_directory:
                 self._raw_head = b""
-                return
-            with self.path.open("rb") as file:
-                self._raw_head = file.read(HEAD_BYTES)
+            else:
+                with self.path.open("rb") as file:
+                    self._raw_head = file.read(HEAD_BYTES)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise DataError(f"cannot be read: {os_reason(error)}.", where=self.name) from None
+            raise DataError(
+                f"cannot be read: {os_reason(error)}.",
+                where=self.name,
+                remedy="Check the path and its permissions.",
+            ) from None
 
     @cached_property
     def is_directory(self) -> bool:
         """Whether the path is a folder."""
-        return not self.is_stdin and self.path.is_dir()
+        return not self._is_stdin and self.path.is_dir()
 
     @property
     def size(self) -> int | None:
-        """Bytes on disk, None for standard input."""
-        return None if self.is_stdin or self.is_directory else self.path.stat().st_size
+        """Bytes on disk, None for a folder or a pipe."""
+        return None if self._pipe is not None or self.is_directory else self.path.stat().st_size
 
     @cached_property
     def compression(self) -> str | None:
         """``gzip``, ``zstd``, ``xz`` or None, by the first bytes."""
-        return next((name for magic, name in _MAGIC.items() if self._raw_head.startswith(magic)), None)
+        return compression_of(self._raw_head)
 
     @cached_property
     def head(self) -> bytes:
-        """The first decompressed bytes, at most 256 KiB, without a byte order mark."""
+        """The first decompressed bytes, at most 64 KiB, without a byte order mark."""
         if self.compression is None:
             data = self._raw_head
         else:
             data = b""
             # The raw head may end inside a compressed block; what was decompressed by then is enough.
             with contextlib.suppress(DataError):
-                for chunk in _decompress(io.BytesIO(self._raw_head), self.compression, self.name):
+                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name, HEAD_BYTES):
                     data += chunk
                     if len(data) >= HEAD_BYTES:
                         break
-        return data[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+        return data[:HEAD_BYTES].removeprefix(_BOM)
 
     @cached_property
-    def first_record(self) -> dict[str, Any] | None:
-        """The object on the first line that is not blank, where that line is a JSON object by itself."""
-        for line in self.head.split(b"\n"):
-            if line.strip():
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    # A first line longer than the head is read whole before it is given up.
-                    return self._long_first_record() if line.startswith(b"{") and b"\n" not in self.head else None
-                return record if isinstance(record, dict) else None
-        return None
-
-    def _long_first_record(self) -> dict[str, Any] | None:
-        line = b""
-        for chunk in self.chunks():
-            before, newline, _ = chunk.partition(b"\n")
-            line += before
-            if newline:
-                break
-        try:
-            record = json.loads(line)
-        except ValueError:
-            return None
-        return record if isinstance(record, dict) else None
-
-    @property
     def starts_document(self) -> str:
         """The first character that is not white space, or an empty string."""
         return self.head.lstrip()[:1].decode("latin-1")
 
-    def rewindable(self) -> None:
-        """Keep standard input, in memory while it is small, so that it can be read more than once."""
-        if not self.is_stdin or self._spool is not None:
-            return
-        self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 26, prefix="divfast-")  # noqa: SIM115
+    @property
+    def is_list(self) -> bool:
+        """Whether the whole of it looks like one JSON list."""
+        return self.starts_document == "["
+
+    @cached_property
+    def first_record(self) -> Mapping[str, Any] | None:
+        """The first record: the first line that is a JSON object by itself, or the first element of a JSON list.
+
+        Lines before it that are broken are passed over, since they may be skipped; a document of one object that
+        is spread over several lines has no such line.
+        """
+        if self.is_list:
+            return self._first_element()
+        if self.starts_document != "{":
+            return None
+        lines = [line for line in self.head.split(b"\n") if line.strip()]
+        if len(lines) == 1 and len(self.head) >= HEAD_BYTES - len(_BOM):
+            # A first line longer than the head is read whole before it is given up.
+            lines = [next(self.windows(1), b"").split(b"\n")[0]]
+        elif lines[0].rstrip()[-1:] in b"{[,":
+            return None
+        for line in lines:
+            with contextlib.suppress(Malformed):
+                return Fields(line)
+        return None
+
+    def _first_element(self) -> Mapping[str, Any] | None:
+        text = self.head.lstrip()[1:].lstrip()
+        if not text.startswith(b"{"):
+            return None
         try:
-            self._spool.write(self._raw_head)
-            while block := sys.stdin.buffer.read(CHUNK_BYTES):
-                self._spool.write(block)
-        except OSError as error:
-            raise DataError(
-                f"cannot be kept in a temporary file: {os_reason(error)}.",
-                where=self.name,
-                remedy="Set TMPDIR to a folder with room, or give the dump as a file.",
-            ) from None
+            _, stop = json.JSONDecoder().raw_decode(text.decode("utf-8", "replace"))
+            return Fields(text.decode("utf-8", "replace")[:stop].encode(), allow_nan=True)
+        except (ValueError, RecursionError, Malformed):
+            pass
+        if len(self.head) < HEAD_BYTES - len(_BOM):
+            return None
+        with contextlib.suppress(Malformed, DataError):
+            data = memoryview(self.read_all())
+            for start, stop in elements(data, allow_nan=True)[:1].tolist():
+                return Fields(data[start:stop], allow_nan=True)
+        return None
+
+    def _rewindable(self) -> IO[bytes]:
+        """Keep what comes through a pipe, in memory while it is small, so that it can be read more than once."""
+        if self._spool is None:
+            assert self._pipe is not None
+            self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 26, prefix="divfast-")  # noqa: SIM115
+            try:
+                self._spool.write(self._raw_head)
+                while block := self._pipe.read(CHUNK_BYTES):
+                    self._spool.write(block)
+            except OSError as error:
+                raise DataError(
+                    f"cannot be kept in a temporary file: {os_reason(error)}.",
+                    where=self.name,
+                    remedy="Set TMPDIR to a folder with room, or give the dump as a file.",
+                ) from None
+        return self._spool
 
     def _raw(self) -> BinaryIO:
-        if not self.is_stdin:
+        if self._pipe is None:
             return self.path.open("rb")
-        self.rewindable()
-        assert self._spool is not None
-        self._spool.seek(0)
-        return io.BufferedReader(_Unclosed(self._spool))
+        spool = self._rewindable()
+        spool.seek(0)
+        return io.BufferedReader(_Unclosed(spool))
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the decompressed bytes in order."""
-        try:
-            with self._raw() as raw:
-                if self.compression is None:
-                    while block := raw.read(CHUNK_BYTES):
-                        self.consumed += len(block)
-                        yield block
-                else:
-                    for block in _decompress(raw, self.compression, self.name):
-                        self.consumed = raw.tell()
-                        yield block
-        except OSError as error:
-            raise DataError(f"cannot be read: {os_reason(error)}.", where=self.name) from None
+        """Yield the decompressed bytes in order, without a byte order mark."""
+        with self._readable(), self._raw() as raw:
+            first = True
+            for block in self._blocks(raw):
+                yield block.removeprefix(_BOM) if first else block
+                first = False
 
-    @contextlib.contextmanager
-    def mapped(self) -> Iterator[memoryview | None]:
-        """Give the bytes of a plain file without reading them, or None where that is not possible."""
-        if self.is_stdin or self.compression is not None or not self.size:
-            yield None
+    def _blocks(self, raw: BinaryIO) -> Iterator[bytes]:
+        if self.compression is not None:
+            for block in decompress(raw, self.compression, self.name):
+                self.consumed = raw.tell()
+                yield block
             return
-        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if hasattr(mmap, "MADV_SEQUENTIAL"):
-                data.madvise(mmap.MADV_SEQUENTIAL)
-            view = memoryview(data)
-            try:
-                yield view
-            finally:
-                view.release()
+        while block := raw.read(CHUNK_BYTES):
+            self.consumed += len(block)
+            yield block
+
+    def windows(self, size: int) -> Iterator[bytes]:
+        """Yield whole lines, about `size` bytes of them at a time."""
+        pending: list[bytes] = []
+        held = 0
+        for chunk in chain(self.chunks(), (b"",)):
+            pending.append(chunk)
+            held += len(chunk)
+            if held >= size and b"\n" in chunk:
+                whole = b"".join(pending)
+                cut = whole.rfind(b"\n") + 1
+                yield whole[:cut]
+                pending = [whole[cut:]]
+                held = len(pending[0])
+        if held:
+            yield b"".join(pending)
 
     def read_all(self) -> bytes:
         """Return the whole of it; for formats that are one document."""
-        return b"".join(self.chunks()).removeprefix(b"\xef\xbb\xbf")
+        return b"".join(self.chunks())
 
-    def seekable(self) -> BinaryIO:
-        """Return a file that can seek, for formats with an index at the end (Parquet, zip)."""
+    @contextlib.contextmanager
+    def seekable(self) -> Iterator[BinaryIO]:
+        """Give a file that can seek, for formats with an index at the end (Parquet, zip)."""
         if self.compression is not None:
-            return io.BytesIO(self.read_all())
-        return self._raw()
+            yield io.BytesIO(self.read_all())
+            return
+        with self._readable():
+            file = self._raw()
+        with file:
+            yield file
 
 
 class _Unclosed(io.RawIOBase):
@@ -197,47 +235,3 @@ class _Unclosed(io.RawIOBase):
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _decompress(raw: BinaryIO, kind: str, name: str) -> Iterator[bytes]:
-    if kind == "zstd":
-        yield from _zstd(raw, name)
-        return
-    broken = DataError(
-        f"the {kind} data ends early or is damaged.", where=name, remedy="Copy or compress the file again."
-    )
-    # Gzip and xz files may hold several members one after the other.
-    decoder: Any = None
-    pending = b""
-    try:
-        while block := pending or raw.read(CHUNK_BYTES):
-            if decoder is None:
-                if kind == "xz" and not block.strip(b"\x00"):
-                    pending = b""
-                    continue
-                if kind == "gzip" and not block.startswith(b"\x1f"):
-                    if block.strip(b"\x00"):
-                        raise broken
-                    pending = b""
-                    continue
-                decoder = zlib.decompressobj(31) if kind == "gzip" else lzma.LZMADecompressor()
-            yield decoder.decompress(block)
-            pending = b""
-            if decoder.eof:
-                pending = decoder.unused_data
-                decoder = None
-    except (zlib.error, lzma.LZMAError):
-        raise broken from None
-    if decoder is not None:
-        raise broken
-
-
-def _zstd(raw: BinaryIO, name: str) -> Iterator[bytes]:
-    try:
-        with pa.CompressedInputStream(raw, "zstd") as stream:
-            while block := stream.read(CHUNK_BYTES):
-                yield block
-    except (OSError, pa.ArrowException):
-        raise DataError(
-            "the zstd data ends early or is damaged.", where=name, remedy="Copy or compress the file again."
-        ) from None

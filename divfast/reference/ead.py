@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,11 @@ from numpy.typing import NDArray
 def ngrams(tokens: Sequence[Hashable], n: int) -> list[tuple[Hashable, ...]]:
     """Return the n-grams of one row."""
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def expected_distinct(total: int, vocab_size: int) -> float:
+    """Return V (1 - (1 - 1/V)^T) without losing digits where T is small beside V."""
+    return 1.0 if vocab_size == 1 else -vocab_size * math.expm1(total * math.log1p(-1.0 / vocab_size))
 
 
 def ead(
@@ -23,7 +30,7 @@ def ead(
 ) -> NDArray[np.float64]:
     """Return EAD per group, ``float64[g]``."""
     out = []
-    for start, stop in zip(groups[:-1], groups[1:], strict=True):
+    for start, stop in pairwise(groups):
         by_order = []
         for order in n:
             grams = [gram for row in rows[start:stop] for gram in ngrams(row, order)]
@@ -31,7 +38,7 @@ def ead(
                 if preset == "paper":
                     by_order.append(0.0)
                 continue
-            value = len(set(grams)) / (vocab_size * (1.0 - ((vocab_size - 1.0) / vocab_size) ** len(grams)))
+            value = len(set(grams)) / expected_distinct(len(grams), vocab_size)
             by_order.append(min(max(value, 0.0), 1.0) if preset == "paper" else value)
         out.append(sum(by_order) / len(by_order) if by_order else np.nan)
     return np.array(out, np.float64)

@@ -1,0 +1,89 @@
+# `make demo` and `make test` need Python >= 3.11 with its headers, g++ and make. Everything else lands in .venv.
+#
+#   PYTHON=...     the interpreter to use; by default the first of PYTHONS that is new enough
+#   PIP_ARGS=...   passed to every pip install, for instance an index of CPU-only torch wheels
+#   ARGS=...       passed to pytest (make test), divfast (make demo) or bench/run.py (make bench)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON   ?=
+PYTHONS  := python3 python3.13 python3.12 python3.11 python
+PIP_ARGS ?=
+ARGS     ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+
+DEMO := examples/demo/base.jsonl examples/demo/sft.jsonl examples/demo/dpo.jsonl
+CORE := $(wildcard csrc/*.cpp csrc/*.hpp)
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
+
+.PHONY: help venv build demo test lint types bench readme clean
+
+help:
+	@echo 'make demo     score the example lineage with the packaged encoder'
+	@echo 'make test     every test that needs no GPU'
+	@echo 'make lint     ruff, and the C++ without a warning'
+	@echo 'make types    mypy --strict on the package as it is installed'
+	@echo 'make bench    throughput beside the peers, into bench/results'
+	@echo 'make readme   copy the outputs that the README shows into it'
+	@echo 'make build    compile the core again where its sources changed'
+	@echo 'make venv     only set up .venv'
+	@echo 'make clean    remove what was built; .venv stays'
+
+venv: $(VENV)/.installed
+
+$(VENV)/.made:
+	@.ci/venv $(VENV) $(or $(PYTHON),$(PYTHONS))
+	@touch $@
+
+# torch comes first and alone: left to the resolver, an unpinned one may bring several GB of CUDA libraries.
+$(VENV)/.installed: $(VENV)/.made constraints.txt pyproject.toml setup.py
+	@echo 'make: installing into $(VENV) (once; several minutes on a cold cache)'
+	$(PIP) $$(grep '^torch==' constraints.txt)
+	$(PIP) -c constraints.txt 'setuptools>=77' 'pybind11>=2.12' ruff mypy
+	$(PIP) -c constraints.txt --no-build-isolation -e '.[minilm,test]'
+	@touch $@ $(VENV)/.built
+
+build: $(VENV)/.built
+
+$(VENV)/.built: $(CORE) $(VENV)/.installed
+	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+demo: $(VENV)/.built
+	$(BIN)/divfast score $(DEMO) --encoder minilm $(ARGS)
+
+# Nothing may put this folder on sys.path: its `kernels` would shadow an installed package of that name.
+test: $(VENV)/.built
+	PYTHONSAFEPATH=1 $(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	includes=$$($(BIN)/python -m pybind11 --includes); \
+	for file in csrc/*.cpp; do \
+	  $${CXX:-g++} -std=c++17 -fsyntax-only $(WARNINGS) -Icsrc $${includes//-I/-isystem } $$file; \
+	done
+
+# Type checkers do not follow editable installs, so a view is built as a wheel would lay it out.
+types: $(VENV)/.installed
+	rm -rf build/view
+	$(BIN)/python setup.py -q build_py --build-lib build/view
+	$(BIN)/mypy build/view/divfast
+
+bench: $(VENV)/.built
+	$(BIN)/python bench/run.py $(ARGS)
+
+readme: $(VENV)/.built
+	$(BIN)/python .ci/readme
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f divfast/_core*.so
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 -r rm -rf
+	rm -f $(VENV)/.built

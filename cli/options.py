@@ -1,0 +1,140 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# Written out because the modules that hold them import NumPy, and --help must be instant; a test compares.
+SCOPES = ("prompt", "first", "pooled")
+PRESETS = ("default", "paper")
+BACKENDS = ("auto", "cpu", "cuda", "reference")
+DTYPES = ("float32", "bfloat16", "float16")
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS |= {f"{letter}I": 2 ** (10 * i) for i, letter in enumerate("KMGT", 1)}
+
+
+class Size(click.ParamType[int]):
+    """Bytes, as ``1GB``, ``512MB``, ``2GiB`` or a plain number."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", str(value).strip().upper())
+        size = int(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
+        if size < 1:
+            self.fail(f"{value!r} is not a size such as 1GB or 512MB.", param, ctx)
+        return size
+
+
+def debug(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--debug``; what it does stands in `divfast.cli.Commands`."""
+
+    def remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        ctx.meta["divfast.debug"] = value
+
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=remember,
+        help="Tracebacks of errors.",
+    )(command)
+
+
+def formats(*names: str) -> Decorator:
+    """``--format`` with a choice of `names`; None where it is not given."""
+    return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
+
+
+def reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How dumps are read."""
+    return _all(
+        command,
+        click.option(
+            "--reader",
+            metavar="NAME",
+            help="Format of the dumps; recognised by content. See divfast metrics.",
+        ),
+        click.option("--outputs-field", metavar="NAME", help="Field that holds the samples."),
+        click.option("--id-field", metavar="NAME", help="Field that holds the id of the prompt."),
+        click.option("--prompt-field", metavar="NAME", help="Field that holds the prompt."),
+        click.option(
+            "--prompts",
+            metavar="FILE",
+            type=click.Path(),
+            help="Second file with the prompts (input of an OpenAI batch).",
+        ),
+        click.option(
+            "--keep-reasoning",
+            is_flag=True,
+            help="Keep what stands before the last </think>; it is stripped by default.",
+        ),
+        click.option(
+            "--on-error",
+            type=click.Choice(("fail", "skip")),
+            default="fail",
+            show_default=True,
+            help="Stop at a bad record, or leave it out and say so.",
+        ),
+    )
+
+
+def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where vectors come from."""
+    return _all(
+        command,
+        click.option(
+            "--encoder",
+            metavar="NAME",
+            help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name "
+            "or folder.",
+        ),
+        click.option(
+            "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the encoder."
+        ),
+        click.option(
+            "--embeddings",
+            metavar="FILE",
+            help="Vectors instead of an encoder: FILE.npy or FILE.parquet:COLUMN, one row per sample; "
+            "{stem} stands for the name of the dump.",
+        ),
+        click.option("--no-cache", is_flag=True, help="Do not keep embeddings on disk."),
+    )
+
+
+def running(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where and how work runs; changes no number."""
+    return _all(
+        command,
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            default="auto",
+            show_default=True,
+            help="Where metrics run; one that is named works or fails.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Default: all cores, or DIVFAST_THREADS.",
+        ),
+        click.option(
+            "--memory", type=Size(), metavar="SIZE", help="About how much to work in, such as 1GB or 512MB."
+        ),
+    )
+
+
+def _all(command: Callable[..., Any], *options: Decorator) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command

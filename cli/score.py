@@ -1,0 +1,110 @@
+"""``divfast score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from divfast.cli import options
+
+
+@click.command()
+@click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
+@click.option(
+    "-m",
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="SPEC",
+    help="NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
+    "there is an encoder or embeddings.",
+)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(options.SCOPES),
+    default=("prompt", "pooled"),
+    help="The samples of every prompt, the first sample of every prompt together, or all samples together; "
+    "repeatable. Default: prompt and pooled.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(options.PRESETS),
+    default="default",
+    show_default=True,
+    help="paper reproduces the published code of arXiv 2604.16027, quirks included.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="NAME",
+    help="See divfast metrics; or a Hugging Face tokenizer by name, folder or file.",
+)
+@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
+@options.encoding
+@options.reading
+@click.option(
+    "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the bootstrap interval.",
+)
+@options.running
+@options.formats("table", "json", "csv", "md")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="DIR",
+    help="Write DIR/report.json and DIR/groups.parquet (a row a prompt) instead of printing; with --format, "
+    "as well.",
+)
+@click.option("--strict", is_flag=True, help="Exit 3 where a value is undefined.")
+@options.debug
+def score(
+    dumps: tuple[str, ...],
+    metrics: tuple[str, ...],
+    no_cache: bool,
+    form: str | None,
+    output: str | None,
+    strict: bool,
+    **settings: Any,
+) -> None:
+    """Score the diversity of the outputs in one or more dumps.
+
+    A DUMP is a file that a sampler or harness wrote, compressed or not, a pattern such as 'runs/*.jsonl.gz',
+    or - for standard input. Several dumps make one table with a row for each.
+
+    Results go to standard output, with the signature of every number: what it was made of. Exit 0: done; 1:
+    the data or the backend will not do; 2: the command line will not do; 3: undefined values, with --strict.
+
+    \b
+    Example:
+      divfast score base.jsonl dpo.jsonl -m ead -m vendi:q=2 --encoder minilm -o run/
+    """
+    import divfast
+    from divfast.cli import progress, render
+    from divfast.result import check_folder
+
+    if output is not None:
+        check_folder(output)
+    with progress.bars() as shown:
+        report = divfast.score(
+            list(dumps), list(metrics) or None, cache=not no_cache, progress=shown, **settings
+        )
+    for remark in render.score_remarks(report):
+        click.echo(remark, err=True)
+    if output is not None:
+        report.save(output)
+        click.echo(f"Wrote {Path(output, 'report.json')} and {Path(output, 'groups.parquet')}.", err=True)
+    if output is None or form is not None:
+        click.echo(render.score_text(report, form or "table"))
+    if strict and any(result.undefined for result in report):
+        raise click.exceptions.Exit(3)

@@ -1,0 +1,5 @@
+"""``python -m divfast``: the command line."""
+
+from divfast.cli import main
+
+main()

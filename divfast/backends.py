@@ -1,0 +1,78 @@
+"""The places where a metric can run: its own function and accumulator, or the reference by the same name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from divfast.registry import Metric
+from divfast.samples import Ragged
+
+BACKENDS = ("reference", "cpu", "cuda")
+
+
+def why_not(metric: Metric, backend: str) -> str | None:
+    """Return why a metric cannot run on a backend here, one sentence; None where it can.
+
+    Examples
+    --------
+    >>> from divfast.registry import parse_spec
+    >>> why_not(parse_spec("ead").metric, "cuda")
+    'ead has no CUDA kernel.'
+    """
+    if backend == "cuda":
+        return f"{metric.name} has no CUDA kernel."
+    if backend == "reference" and importlib.util.find_spec(f"divfast.reference.{metric.name}") is None:
+        return f"{metric.name} has no reference version."
+    return None
+
+
+def accumulator(metric: Metric, parameters: Mapping[str, Any], backend: str) -> Any:
+    """Return a fresh accumulator of a metric over a corpus."""
+    if backend == "reference":
+        return _ReferenceCorpus(_reference(metric), parameters)
+    assert metric.corpus is not None
+    return metric.corpus(**parameters)
+
+
+def per_group(
+    metric: Metric, parameters: Mapping[str, Any], backend: str, rows: Any, groups: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the value of a metric for every group of a block."""
+    if backend == "reference":
+        return _reference(metric)(_plain(rows), groups, **parameters)
+    return metric.function(rows, groups, **parameters)
+
+
+class _ReferenceCorpus:
+    """The reference over a whole corpus: all rows as one group."""
+
+    def __init__(self, function: Callable[..., NDArray[np.float64]], parameters: Mapping[str, Any]) -> None:
+        self._function = function
+        self._parameters = parameters
+        self._rows: list[Any] = []
+
+    def add(self, rows: Any) -> None:
+        self._rows.extend(_plain(rows))
+
+    def result(self) -> float:
+        rows: Any = (
+            np.array(self._rows) if self._rows and isinstance(self._rows[0], np.ndarray) else self._rows
+        )
+        return float(self._function(rows, [0, len(rows)], **self._parameters)[0])
+
+
+def _plain(rows: Any) -> Any:
+    """Return rows as the reference takes them: lists of tokens, or float64 vectors."""
+    return [row.tolist() for row in rows] if isinstance(rows, Ragged) else np.asarray(rows, np.float64)
+
+
+def _reference(metric: Metric) -> Callable[..., NDArray[np.float64]]:
+    module = importlib.import_module(f"divfast.reference.{metric.name}")
+    function: Callable[..., NDArray[np.float64]] = getattr(module, metric.name)
+    return function

@@ -1,0 +1,143 @@
+"""What to compute, checked before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from divfast.backends import BACKENDS, why_not
+from divfast.dumps import Progress, stem
+from divfast.errors import BackendError, MetricError, nearest
+from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
+from divfast.scope import SCOPES, Scope, check_scope
+from divfast.views import View
+from divfast.views.tokens import open_tokenizer
+
+LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
+SEMANTIC_DEFAULT = ("cosine", "vendi")
+SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The metrics, scopes and views of one call of `divfast.score`.
+
+    Attributes
+    ----------
+    tokens : Mapping[str, View]
+        Views over tokens by tokenizer; under the empty name the one that was asked for, for all metrics.
+    vectors : callable, optional
+        Opens the view over vectors for a dump; None where no metric needs one.
+    shares_vectors : bool
+        Whether all dumps share one view over vectors, an encoder, and so are scored one after the other.
+    """
+
+    specs: Sequence[MetricSpec]
+    scopes: Sequence[Scope]
+    preset: Preset
+    backend: str
+    seed: int
+    tokens: Mapping[str, View]
+    vectors: Callable[[Path | None], View] | None
+    shares_vectors: bool
+
+    def parameters(self, spec: MetricSpec) -> dict[str, Any]:
+        """Return the keyword arguments of a metric."""
+        extra = {"preset": self.preset} if spec.metric.takes_preset else {}
+        return {**spec.parameters, **extra}
+
+    def tokenizer(self, spec: MetricSpec) -> str:
+        """Return the key of the tokens view that a metric eats."""
+        return spec.metric.tokenizers.get(self.preset, "whitespace") if "" not in self.tokens else ""
+
+
+def make_plan(
+    metrics: Sequence[str] | None,
+    scopes: Sequence[str],
+    preset: str,
+    backend: str,
+    seed: int,
+    tokenizer: str | None,
+    vocab_size: int | None,
+    encoder: str | None,
+    dtype: str,
+    embeddings: Any,
+    cache: bool,
+    progress: Progress | None,
+) -> Plan:
+    """Return the plan of a call of `divfast.score`; the arguments are its own.
+
+    Raises
+    ------
+    DivfastError
+        Where an argument is unknown, or does not go with another.
+    """
+    if preset not in PRESETS:
+        raise MetricError(f"unknown preset {preset!r}.", remedy=nearest(preset, PRESETS))
+    if backend not in ("auto", *BACKENDS):
+        raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, ["auto", *BACKENDS]))
+    if encoder is not None and embeddings is not None:
+        raise MetricError(
+            "an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings."
+        )
+    has_vectors = encoder is not None or embeddings is not None
+    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
+    opened = {"": open_tokenizer(tokenizer)} if tokenizer is not None else {}
+    if vocab_size is None and tokenizer is not None:
+        vocab_size = opened[""].vocab_size
+    defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
+    specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
+    if backend != "auto":
+        for spec in specs:
+            if reason := why_not(spec.metric, backend):
+                raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
+    for spec in specs:
+        if spec.metric.view == "vectors" and not has_vectors:
+            raise MetricError(
+                f"{spec.metric.name} needs vectors.",
+                remedy="Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings.",
+            )
+    wanted: list[Scope] = [check_scope(name) for name in scopes]
+    for spec in specs:
+        if spec.metric.corpus is None and any(scope != "prompt" for scope in wanted):
+            raise MetricError(
+                f"{spec.metric.name} is not defined over a corpus.",
+                remedy="Ask for it with --scope prompt alone.",
+            )
+    checked: Preset = "paper" if preset == "paper" else "default"
+    if not opened:
+        names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
+        opened = {name: open_tokenizer(name) for name in sorted(names)}
+    vectors = None
+    if any(spec.metric.view == "vectors" for spec in specs):
+        vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)
+    return Plan(
+        specs,
+        [scope for scope in SCOPES if scope in wanted],
+        checked,
+        backend,
+        seed,
+        opened,
+        vectors,
+        encoder is not None,
+    )
+
+
+def _vectors_opener(
+    encoder: str | None, dtype: str, embeddings: Any, cache: bool, progress: Progress | None
+) -> Callable[[Path | None], View]:
+    from divfast.views import vectors
+
+    if encoder is not None:
+        shared = vectors.open_encoder(encoder, dtype=dtype, cache=cache, progress=progress)
+        return lambda path: shared
+
+    def brought(path: Path | None) -> View:
+        where = embeddings
+        if isinstance(where, str) and path is not None:
+            where = where.replace("{stem}", stem(path))
+        return vectors.open_embeddings(where)
+
+    return brought

@@ -1,0 +1,173 @@
+"""Parquet and Arrow IPC files and streams: a list of texts a row, or a row a sample."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from divfast.errors import DataError
+from divfast.readers.arrow import layout_of, records_of
+from divfast.readers.grouping import group
+from divfast.readers.records import Reading, ReadOptions, Records
+from divfast.readers.source import Source
+from divfast.samples import Samples
+
+NAME = "parquet"
+SUMMARY = "Parquet, or Arrow IPC (file or stream), with a list of texts a row or a row a sample"
+
+_STREAM = b"\xff\xff\xff\xff"
+
+
+def sniff(source: Source) -> bool:
+    """Whether it is a Parquet or an Arrow file, by the first bytes."""
+    return source.head.startswith((b"PAR1", b"ARROW1", _STREAM))
+
+
+def records(source: Source, reading: Reading) -> Iterator[Records]:
+    """Yield the rows."""
+    first_row = 1
+    with opened(source, reading) as table:
+        layout = layout_of(table.schema, reading)
+        for batch in table.batches(layout.columns, reading):
+            yield records_of(batch, layout, first_row, reading)
+            first_row += len(batch)
+
+
+def samples_of(
+    table: pa.Table,
+    *,
+    outputs_field: str | None = None,
+    id_field: str | None = None,
+    prompt_field: str | None = None,
+) -> Samples:
+    """Return the samples of a table in memory.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        A list of texts a row, or a row a sample.
+    outputs_field, id_field, prompt_field : str, optional
+        Names of these columns where they are unusual.
+
+    Raises
+    ------
+    DataError
+        Where no column holds texts.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> samples_of(pa.table({"id": [1, 1, 2], "output": ["a", "b", "c"]})).outputs(0)
+    ['a', 'b']
+    """
+    options = ReadOptions(outputs_field=outputs_field, id_field=id_field, prompt_field=prompt_field)
+    reading = Reading("table", options)
+    layout = layout_of(table.schema, reading)
+
+    def again() -> Iterator[Records]:
+        first_row = 1
+        for batch in table.select(layout.columns).combine_chunks().to_batches():
+            if len(batch):
+                yield records_of(batch, layout, first_row, reading)
+            first_row += len(batch)
+
+    return Samples.concat(group(again, reading))
+
+
+class _Table:
+    """Rows on disk, a few at a time."""
+
+    def __init__(self, source: Source, opened: Any) -> None:
+        self._source = source
+        self._opened = opened
+        self._is_parquet = isinstance(opened, pq.ParquetFile)
+        self.schema: pa.Schema = opened.schema_arrow if self._is_parquet else opened.schema
+
+    def batches(self, columns: Sequence[str], reading: Reading) -> Iterator[pa.RecordBatch]:
+        """Yield batches of about block size, with the named columns alone; ``a.b`` names a member of a struct."""
+        with _damage_reported(self._source):
+            yield from self._parquet(columns, reading) if self._is_parquet else self._ipc(columns, reading)
+
+    def _parquet(self, columns: Sequence[str], reading: Reading) -> Iterator[pa.RecordBatch]:
+        rows = self._opened.metadata.num_rows
+        size = _rows_of_block(self._opened.metadata, columns, reading.options)
+        done = 0
+        for batch in self._opened.iter_batches(size, columns=list(columns)):
+            if len(batch) == 0:
+                continue
+            batch.validate()
+            done += len(batch)
+            self._source.consumed = (self._source.size or 0) * done // rows
+            yield batch
+
+    def _ipc(self, columns: Sequence[str], reading: Reading) -> Iterator[pa.RecordBatch]:
+        names = list(dict.fromkeys(name.partition(".")[0] for name in columns))
+        for whole in _ipc_batches(self._opened):
+            whole.validate()
+            batch = whole.select(names)
+            by_bytes = reading.options.block_bytes * len(batch) // max(batch.nbytes, 1)
+            size = max(1, min(by_bytes, reading.options.block_rows))
+            for start in range(0, len(batch), size):
+                yield batch.slice(start, size)
+
+
+@contextlib.contextmanager
+def opened(source: Source, reading: Reading) -> Iterator[_Table]:
+    """Give the rows of a Parquet or Arrow file."""
+    with contextlib.ExitStack() as stack:
+        file: Any
+        if source.size and source.compression is None:
+            file = stack.enter_context(pa.memory_map(str(source.path)))
+        else:
+            file = stack.enter_context(source.seekable())
+        with _damage_reported(source):
+            if source.head.startswith(b"PAR1"):
+                table = pq.ParquetFile(file)
+            elif source.head.startswith(b"ARROW1"):
+                table = pa.ipc.open_file(file)
+            else:
+                table = pa.ipc.open_stream(file)
+            rows = _Table(source, table)
+        yield rows
+
+
+@contextlib.contextmanager
+def _damage_reported(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"cannot be read as Parquet or Arrow: {words.rstrip('.')}.",
+            where=source.name,
+            remedy="Copy or write the file again.",
+        ) from None
+
+
+def _ipc_batches(reader: Any) -> Iterator[pa.RecordBatch]:
+    if isinstance(reader, pa.RecordBatchFileReader):
+        for at in range(reader.num_record_batches):
+            yield reader.get_batch(at)
+    else:
+        yield from reader
+
+
+def _rows_of_block(metadata: pq.FileMetaData, columns: Sequence[str], options: ReadOptions) -> int:
+    """Return how many rows make a block, from the sizes that the file states."""
+    size = values = 0
+    for part in range(metadata.num_row_groups):
+        chunks = metadata.row_group(part)
+        for at in range(chunks.num_columns):
+            chunk = chunks.column(at)
+            if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns):
+                size += chunk.total_uncompressed_size
+                values = max(values, chunk.num_values) if part == 0 else values
+    rows = max(metadata.num_rows, 1)
+    first_rows = max(metadata.row_group(0).num_rows, 1) if metadata.num_row_groups else 1
+    by_bytes = options.block_bytes * rows // max(size, 1)
+    by_rows = options.block_rows * first_rows // max(values, 1)
+    return int(max(1, min(by_bytes, by_rows)))

@@ -1,0 +1,75 @@
+"""Means and bootstrap intervals."""
+
+import numpy as np
+import pytest
+
+from divfast import _core
+from divfast.stats import bootstrap_intervals, mean_and_std
+
+
+def test_mean_and_std_leave_out_the_undefined():
+    mean, std = mean_and_std(np.array([1.0, np.nan, 3.0]))
+    assert (mean, std) == (2.0, pytest.approx(2**0.5))
+
+
+@pytest.mark.parametrize("values", [[], [np.nan]])
+def test_nothing_has_no_mean(values):
+    assert np.isnan(mean_and_std(np.array(values, float))).all()
+
+
+def test_one_value_has_no_spread():
+    mean, std = mean_and_std(np.array([4.0]))
+    assert mean == 4.0
+    assert np.isnan(std)
+    assert np.isnan(bootstrap_intervals([np.array([4.0])])[0]).all()
+
+
+def test_interval_is_that_of_an_independent_bootstrap():
+    values = np.random.default_rng(3).exponential(size=400)
+    low, high = bootstrap_intervals([values], seed=1, replicates=20000)[0]
+    draws = np.random.default_rng(4).integers(0, 400, (20000, 400))
+    expected = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
+    # The 2.5% point of 20,000 replicates has a standard error of 0.019 of that of the mean; four of them, twice.
+    np.testing.assert_allclose([low, high], expected, atol=0.107 * values.std() / 20)
+
+
+@pytest.mark.parametrize("g", [8191, 8192, 8193, 50000])
+def test_blocks_of_groups_are_drawn_as_one(g):
+    # The mean of an indicator of one part: its bootstrap variance is p (1 - p) / g wherever block borders fall.
+    values = np.zeros(g)
+    values[: g // 4] = 1.0
+    means = _core.bootstrap_means(values[None], 4000, 1, threads=2)[0]
+    p = values.mean()
+    assert means.mean() == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / g / 4000))
+    assert means.std() == pytest.approx(np.sqrt(p * (1 - p) / g), rel=0.06)
+
+
+def test_coverage():
+    random = np.random.default_rng(0)
+    covered = sum(
+        low <= 0.0 <= high
+        for low, high in (bootstrap_intervals([random.normal(size=60)], seed=i)[0] for i in range(400))
+    )
+    # 95% nominal, a little less at 60 values; four binomial standard errors either way.
+    assert 0.89 * 400 <= covered <= 0.98 * 400
+
+
+def test_same_seed_same_interval_whatever_the_threads():
+    values = np.random.default_rng(0).normal(size=(2, 333))
+    one = _core.bootstrap_means(values, 200, 7, threads=1)
+    np.testing.assert_array_equal(one, _core.bootstrap_means(values, 200, 7, threads=4))
+    assert (one != _core.bootstrap_means(values, 200, 8, threads=1)).any()
+
+
+def test_metrics_share_their_draws():
+    values = np.random.default_rng(0).normal(size=100)
+    both = bootstrap_intervals([values, 2 * values + 1])
+    alone = bootstrap_intervals([values])[0]
+    assert both[0] == alone
+    np.testing.assert_allclose(both[1], 2 * np.array(alone) + 1)
+
+
+def test_undefined_groups_are_left_out_of_each_replicate():
+    values = np.array([1.0, np.nan, 1.0, np.nan, 1.0])
+    assert bootstrap_intervals([values])[0] == (1.0, 1.0)
+    assert np.isnan(bootstrap_intervals([np.array([np.nan, 2.0, np.nan])])[0]).all()
