@@ -17,8 +17,8 @@ inline uint64_t unigram(uint64_t token) {
     return nonzero(token ^ (token >> 32));
 }
 
-// Fingerprint of an n-gram from that of its first n - 1 tokens and its last token.
-inline uint64_t extend(uint64_t prefix, uint64_t token) { return nonzero(combine(prefix, token)); }
+// Fingerprint of an n-gram from that of its first n - 1 tokens and either its last token or its last n - 1 tokens.
+inline uint64_t extend(uint64_t prefix, uint64_t rest) { return nonzero(combine(prefix, rest)); }
 
 size_t table_size(size_t keys) {
     size_t slots = 16;
@@ -26,13 +26,33 @@ size_t table_size(size_t keys) {
     return slots;
 }
 
-// How many of the n keys are different. The table is scratch that lives as long as its thread.
-int64_t count_distinct(const uint64_t* keys, size_t n, std::vector<uint64_t>& table) {
+struct Workspace {
+    std::vector<uint64_t> keys;   // fingerprints of the n-grams that may be repeats, in order of place
+    std::vector<int64_t> places;  // where each starts: number of its token plus number of its row
+    std::vector<uint8_t> repeated;
+    std::vector<uint64_t> table;
+
+    void reserve(size_t n) {
+        if (keys.size() >= n) return;
+        keys.resize(n);
+        places.resize(n);
+        repeated.resize(n);
+    }
+    uint64_t* empty_table(size_t slots) {
+        if (table.size() < slots) table.resize(slots);
+        std::memset(table.data(), 0, slots * sizeof(uint64_t));
+        return table.data();
+    }
+};
+
+constexpr size_t kAhead = 12;
+
+// How many of the first n keys are different.
+int64_t count_distinct(Workspace& work, size_t n) {
+    const uint64_t* keys = work.keys.data();
     const size_t slots = table_size(n), mask = slots - 1;
-    if (table.size() < slots) table.resize(slots);
-    std::memset(table.data(), 0, slots * sizeof(uint64_t));
+    uint64_t* table = work.empty_table(slots);
     int64_t distinct = 0;
-    constexpr size_t kAhead = 12;
     for (size_t i = 0; i < n; ++i) {
         if (i + kAhead < n) __builtin_prefetch(&table[keys[i + kAhead] & mask], 1);
         const uint64_t key = keys[i];
@@ -44,34 +64,69 @@ int64_t count_distinct(const uint64_t* keys, size_t n, std::vector<uint64_t>& ta
     return distinct;
 }
 
-struct Workspace {
-    std::vector<uint64_t> grams, keys, table;
-};
+// The same, and repeated[i] tells whether keys[i] occurs more than once.
+int64_t mark_repeated(Workspace& work, size_t n) {
+    // A slot holds the high bits of a key and, counted from 1, where it was first; 2^40 places are enough.
+    constexpr uint64_t kPlace = (uint64_t{1} << 40) - 1;
+    const uint64_t* keys = work.keys.data();
+    uint8_t* repeated = work.repeated.data();
+    const size_t slots = table_size(n), mask = slots - 1;
+    uint64_t* table = work.empty_table(slots);
+    int64_t distinct = 0;
+    for (size_t i = 0; i < n; ++i) {
+        if (i + kAhead < n) __builtin_prefetch(&table[keys[i + kAhead] & mask], 1);
+        const uint64_t key = keys[i];
+        const auto is_key = [&](uint64_t slot) {
+            return ((slot ^ key) & ~kPlace) == 0 && keys[(slot & kPlace) - 1] == key;
+        };
+        size_t at = key & mask;
+        uint64_t slot;
+        while ((slot = table[at]) != 0 && !is_key(slot)) at = (at + 1) & mask;
+        // No branch on whether it is new: in a text that is a toss-up.
+        const bool again = slot != 0;
+        distinct += !again;
+        slot = again ? slot : (key & ~kPlace) | (i + 1);
+        table[at] = slot;
+        repeated[i] = again;
+        repeated[(slot & kPlace) - 1] = again;
+    }
+    return distinct;
+}
 
+// An n-gram can only be a repeat if both (n - 1)-grams in it are, so each order looks at what is left of the one
+// before: in most texts the long n-grams are few.
 void count_group(const RaggedView<uint64_t>& tokens, int64_t first, int64_t last, int max_order, Workspace& work,
                  int64_t* unique, int64_t* total) {
-    const size_t n = first < last ? static_cast<size_t>(tokens.offsets[last] - tokens.offsets[first]) : 0;
-    if (work.grams.size() < n) {
-        work.grams.resize(n);
-        work.keys.resize(n);
-    }
-    const uint64_t* base = n == 0 ? nullptr : tokens.begin(first);
-    for (int order = 1; order <= max_order; ++order) {
-        size_t kept = 0;
-        for (int64_t row = first; row < last; ++row) {
-            const int64_t length = tokens.length(row);
-            if (length < order) continue;
-            const uint64_t* token = tokens.begin(row);
-            uint64_t* gram = work.grams.data() + (token - base);
-            const size_t grams = static_cast<size_t>(length - order + 1);
-            for (size_t i = 0; i < grams; ++i) {
-                gram[i] = order == 1 ? unigram(token[i]) : extend(gram[i], token[i + static_cast<size_t>(order) - 1]);
-                work.keys[kept + i] = gram[i];
-            }
-            kept += grams;
+    size_t n = first < last ? static_cast<size_t>(tokens.offsets[last] - tokens.offsets[first]) : 0;
+    work.reserve(n);
+    std::fill(total, total + max_order, 0);
+    size_t kept = 0;
+    for (int64_t row = first; row < last; ++row) {
+        const uint64_t* token = tokens.begin(row);
+        const int64_t length = tokens.length(row);
+        for (int order = 1; order <= max_order && order <= length; ++order) total[order - 1] += length - order + 1;
+        for (int64_t i = 0; i < length; ++i, ++kept) {
+            work.keys[kept] = unigram(token[i]);
+            // Counting rows too leaves a gap between them, which no n-gram crosses.
+            work.places[kept] = static_cast<int64_t>(kept) + (row - first);
         }
-        total[order - 1] = static_cast<int64_t>(kept);
-        unique[order - 1] = kept == 0 ? 0 : count_distinct(work.keys.data(), kept, work.table);
+    }
+    for (int order = 1; order <= max_order; ++order) {
+        unique[order - 1] = total[order - 1] - static_cast<int64_t>(n);
+        if (n == 0) continue;
+        if (order == max_order) {
+            unique[order - 1] += count_distinct(work, n);
+            break;
+        }
+        unique[order - 1] += mark_repeated(work, n);
+        kept = 0;
+        for (size_t i = 0; i + 1 < n; ++i) {
+            const bool next = work.places[i] + 1 == work.places[i + 1];
+            work.keys[kept] = extend(work.keys[i], work.keys[i + 1]);
+            work.places[kept] = work.places[i];
+            kept += next & (work.repeated[i] & work.repeated[i + 1]);
+        }
+        n = kept;
     }
 }
 
@@ -93,43 +148,58 @@ void ngram_counts(const RaggedView<uint64_t>& tokens, const int64_t* groups, int
     });
 }
 
+// Returns whether the key is new. There must be room.
+inline bool FingerprintSet::put(uint64_t key) {
+    const size_t mask = buckets_.size() - 1;
+    for (size_t at = key & mask;; at = (at + 1) & mask) {
+        uint64_t* keys = buckets_[at].keys;
+        bool known = false;
+        size_t taken = 0;
+        for (int i = 0; i < 8; ++i) {
+            known |= keys[i] == key;
+            taken += keys[i] != 0;
+        }
+        if (!known && taken == 8) continue;
+        uint64_t ignored;
+        *(known ? &ignored : keys + taken) = key;
+        return !known;
+    }
+}
+
 void FingerprintSet::grow(size_t at_least) {
-    std::vector<uint64_t> old;
-    old.swap(slots_);
-    slots_.assign(table_size(at_least), 0);
-    const size_t mask = slots_.size() - 1;
-    for (const uint64_t key : old) {
-        if (key == 0) continue;
-        size_t at = key & mask;
-        while (slots_[at] != 0) at = (at + 1) & mask;
-        slots_[at] = key;
+    size_t buckets = 2;
+    while (6 * buckets < at_least) buckets <<= 1;
+    std::vector<Bucket> old(buckets);
+    old.swap(buckets_);
+    // All keys differ, so only the free places matter.
+    std::vector<uint8_t> taken(buckets);
+    for (const Bucket& bucket : old) {
+        for (const uint64_t key : bucket.keys) {
+            if (key == 0) break;
+            size_t at = key & (buckets - 1);
+            while (taken[at] == 8) at = (at + 1) & (buckets - 1);
+            buckets_[at].keys[taken[at]++] = key;
+        }
     }
 }
 
 void FingerprintSet::insert(const uint64_t* keys, size_t n) {
-    constexpr size_t kAhead = 12;
-    // A small set takes a whole block without growing on the way; a large one at most doubles.
-    reserve(std::min(n, size_ + 512));
     for (size_t i = 0; i < n; ++i) {
-        // Up to three quarters full: 10.7 to 21.3 bytes an n-gram.
-        if (4 * (size_ + 1) > 3 * slots_.size()) grow(std::max<size_t>(16, size_ + 1));
-        const size_t mask = slots_.size() - 1;
-        if (i + kAhead < n) __builtin_prefetch(&slots_[keys[i + kAhead] & mask], 1);
-        const uint64_t key = keys[i];
-        size_t at = key & mask;
-        while (slots_[at] != 0 && slots_[at] != key) at = (at + 1) & mask;
-        size_ += slots_[at] == 0;
-        slots_[at] = key;
+        if (size_ >= 6 * buckets_.size()) grow(size_ + 1);
+        if (i + kAhead < n) __builtin_prefetch(&buckets_[keys[i + kAhead] & (buckets_.size() - 1)], 1);
+        size_ += put(keys[i]);
     }
 }
 
 void FingerprintSet::reserve(size_t n) {
-    if (4 * (size_ + n) > 3 * slots_.size()) grow(size_ + n);
+    if (size_ + n > 6 * buckets_.size()) grow(size_ + n);
 }
 
 void FingerprintSet::append_to(std::vector<uint64_t>& out) const {
-    for (const uint64_t key : slots_) {
-        if (key != 0) out.push_back(key);
+    for (const Bucket& bucket : buckets_) {
+        for (const uint64_t key : bucket.keys) {
+            if (key != 0) out.push_back(key);
+        }
     }
 }
 
@@ -146,43 +216,68 @@ NgramSets::NgramSets(std::vector<int> orders) : orders_(std::move(orders)) {
 
 void NgramSets::add(const RaggedView<uint64_t>& tokens, int threads) {
     if (tokens.total() == 0) return;
-    // Rows are taken a few million tokens at a time, so that the scattered copies stay small whatever the block.
+    // Rows are taken a few million tokens at a time, so that the copies stay small whatever the block.
     constexpr int64_t kTokensAtOnce = int64_t{1} << 21;
+    // Most repeats are of something just seen. A small table of what was last seen stops them before they are moved.
+    constexpr int kRecentBits = 14;
     const int64_t rounds = tokens.total() / kTokensAtOnce + 1;
     const std::vector<int64_t> starts = balanced_cuts(tokens.offsets, tokens.rows, rounds);
-    std::vector<uint64_t> grams, scattered;
+    std::vector<uint64_t> grams, kept, scattered;
+    std::vector<std::vector<uint64_t>> recent;
     for (size_t round = 0; round + 1 < starts.size(); ++round) {
         const int64_t first = starts[round], last = starts[round + 1];
         const size_t n = static_cast<size_t>(tokens.offsets[last] - tokens.offsets[first]);
         if (n == 0) continue;
         if (grams.size() < n) {
             grams.resize(n);
+            kept.resize(n);
             scattered.resize(n);
         }
         const uint64_t* base = tokens.begin(first);
         const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(static_cast<int64_t>(n >> 15), resolve_threads(threads)));
         const std::vector<int64_t> cuts = balanced_cuts(tokens.offsets + first, last - first, parts);
         const size_t pieces = cuts.size() - 1;
+        if (recent.size() < pieces) recent.resize(pieces, std::vector<uint64_t>(size_t{1} << kRecentBits));
         std::vector<std::vector<size_t>> place(pieces, std::vector<size_t>(kShards));
+        std::vector<size_t> kept_of(pieces);
+        std::vector<int64_t> total_of(pieces);
+        const auto begin_of = [&](size_t piece) {
+            return static_cast<size_t>(tokens.offsets[first + cuts[piece]] - tokens.offsets[first]);
+        };
         size_t index = 0;
         for (int order = 1; order <= orders_.back(); ++order) {
             const bool wanted = orders_[index] == order;
-            parallel_for(static_cast<int64_t>(pieces), threads, [&](int64_t piece) {
-                std::vector<size_t>& count = place[static_cast<size_t>(piece)];
+            parallel_for(static_cast<int64_t>(pieces), threads, [&](int64_t p) {
+                const auto piece = static_cast<size_t>(p);
+                std::vector<size_t>& count = place[piece];
                 std::fill(count.begin(), count.end(), 0);
-                for (int64_t r = cuts[static_cast<size_t>(piece)]; r < cuts[static_cast<size_t>(piece) + 1]; ++r) {
-                    const int64_t row = first + r, length = tokens.length(row);
-                    if (length < order) continue;
+                // Emptied for each order: a token 0 twice has the fingerprint of a single one.
+                std::fill(recent[piece].begin(), recent[piece].end(), 0);
+                uint64_t* seen = recent[piece].data();
+                uint64_t* out = kept.data() + begin_of(piece);
+                int64_t total = 0;
+                for (int64_t row = first + cuts[piece]; row < first + cuts[piece + 1]; ++row) {
+                    const int64_t many = tokens.length(row) - order + 1;
+                    if (many <= 0) continue;
                     const uint64_t* token = tokens.begin(row);
                     uint64_t* gram = grams.data() + (token - base);
-                    const int64_t many = length - order + 1;
+                    total += many;
                     for (int64_t i = 0; i < many; ++i) {
-                        gram[i] = order == 1 ? unigram(token[i]) : extend(gram[i], token[i + order - 1]);
-                        ++count[gram[i] >> (64 - kShardBits)];
+                        const uint64_t key = order == 1 ? unigram(token[i]) : extend(gram[i], token[i + order - 1]);
+                        gram[i] = key;
+                        uint64_t& last_seen = seen[key & ((size_t{1} << kRecentBits) - 1)];
+                        const bool fresh = last_seen != key;
+                        last_seen = key;
+                        *out = key;
+                        out += fresh;
+                        count[key >> (64 - kShardBits)] += fresh;
                     }
                 }
+                kept_of[piece] = static_cast<size_t>(out - (kept.data() + begin_of(piece)));
+                total_of[piece] = total;
             });
             if (!wanted) continue;
+            for (const int64_t total : total_of) total_[index] += total;
             // Counting sort by shard: piece p writes its part of shard s behind the parts of the pieces before it.
             std::vector<size_t> shard_begin(kShards + 1, 0);
             size_t running = 0;
@@ -195,22 +290,31 @@ void NgramSets::add(const RaggedView<uint64_t>& tokens, int threads) {
                 }
             }
             shard_begin[kShards] = running;
-            total_[index] += static_cast<int64_t>(running);
-            parallel_for(static_cast<int64_t>(pieces), threads, [&](int64_t piece) {
-                std::vector<size_t>& at = place[static_cast<size_t>(piece)];
-                for (int64_t r = cuts[static_cast<size_t>(piece)]; r < cuts[static_cast<size_t>(piece) + 1]; ++r) {
-                    const int64_t row = first + r, many = tokens.length(row) - order + 1;
-                    const uint64_t* gram = grams.data() + (tokens.begin(row) - base);
-                    for (int64_t i = 0; i < many; ++i) scattered[at[gram[i] >> (64 - kShardBits)]++] = gram[i];
+            parallel_for(static_cast<int64_t>(pieces), threads, [&](int64_t p) {
+                const auto piece = static_cast<size_t>(p);
+                std::vector<size_t>& at = place[piece];
+                const uint64_t* key = kept.data() + begin_of(piece);
+                for (const uint64_t* end = key + kept_of[piece]; key < end; ++key) {
+                    scattered[at[*key >> (64 - kShardBits)]++] = *key;
                 }
             });
             std::vector<FingerprintSet>& shards = shards_[index];
+            const auto fill = [&](size_t s) {
+                shards[s].insert(scattered.data() + shard_begin[s], shard_begin[s + 1] - shard_begin[s]);
+            };
+            // The shards are random samples of one thing: the size of the first is about the size of all, and
+            // making room for it at once saves growing step by step.
+            fill(0);
+            const auto alike = static_cast<size_t>(shards[0].size());
             const int64_t runs = parts > 1 ? 4 * resolve_threads(threads) : 1;
             parallel_for(runs, threads, [&](int64_t run) {
-                const size_t from = kShards * static_cast<size_t>(run) / static_cast<size_t>(runs);
-                const size_t to = kShards * static_cast<size_t>(run + 1) / static_cast<size_t>(runs);
+                const size_t others = kShards - 1;
+                const size_t from = 1 + others * static_cast<size_t>(run) / static_cast<size_t>(runs);
+                const size_t to = 1 + others * static_cast<size_t>(run + 1) / static_cast<size_t>(runs);
                 for (size_t s = from; s < to; ++s) {
-                    shards[s].insert(scattered.data() + shard_begin[s], shard_begin[s + 1] - shard_begin[s]);
+                    const auto size = static_cast<size_t>(shards[s].size());
+                    if (alike > size) shards[s].reserve(alike - size);
+                    fill(s);
                 }
             });
             ++index;

@@ -13,7 +13,7 @@ namespace divfast {
 void ngram_counts(const RaggedView<uint64_t>& tokens, const int64_t* groups, int64_t n_groups, int max_order,
                   int threads, int64_t* unique, int64_t* total);
 
-// Open addressing set of non-zero 64-bit fingerprints.
+// Open addressing set of non-zero 64-bit fingerprints, 10.7 to 21.3 bytes each once there are many.
 class FingerprintSet {
   public:
     void insert(const uint64_t* keys, size_t n);
@@ -23,8 +23,14 @@ class FingerprintSet {
     void append_to(std::vector<uint64_t>& out) const;
 
   private:
+    // One cache line, filled from the front. Looking at all of it costs less than one wrong guess of where to stop.
+    struct alignas(64) Bucket {
+        uint64_t keys[8];
+    };
     void grow(size_t at_least);
-    std::vector<uint64_t> slots_;
+    bool put(uint64_t key);
+
+    std::vector<Bucket> buckets_;
     size_t size_ = 0;
 };
 

@@ -135,8 +135,8 @@ template <typename Emit>
 void split_words(const char* p, const char* end, std::string& scratch, const Emit& emit) {
     scratch.clear();
     const auto flush = [&] {
-        const char* end = scratch.data() + scratch.size();
-        if (!scratch.empty()) emit(scratch.data(), end, end);
+        const char* limit = scratch.data() + scratch.size();
+        if (!scratch.empty()) emit(scratch.data(), limit, limit);
         scratch.clear();
     };
     while (p < end) {
