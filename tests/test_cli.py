@@ -132,7 +132,7 @@ def test_sizes(text, size):
     [
         (["nope.jsonl"], "Error: nope.jsonl: cannot be read: no such file or directory.\n"),
         (["no*.jsonl"], "Error: no*.jsonl: matches no file.\n       Check the pattern and the folder.\n"),
-        ([BASE, "-m", "eed"], "Error: unknown metric 'eed'.\n       Did you mean ead?\n"),
+        ([BASE, "-m", "distnct"], "Error: unknown metric 'distnct'.\n       Did you mean distinct?\n"),
         (
             [BASE, "-m", "ead:k=3"],
             "Error: metric ead has no parameter 'k'.\n       Known names: n, vocab_size.\n",
@@ -325,10 +325,10 @@ def test_progress_is_drawn_on_a_terminal_for_long_work(monkeypatch, patience, dr
     with progress.bars() as shown:
         shown(10**6, 4 * 10**6, "bytes")
         shown(1, 3, "dumps")
-        shown(1_000, None, "samples")
+        shown(1_000, None, "texts")
     assert ("1.0 MB of 4.0 MB" in terminal.text) == drawn
     assert ("1 of 3 dumps" in terminal.text) == drawn
-    assert ("1,000 samples" in terminal.text) == drawn
+    assert ("1,000 texts" in terminal.text) == drawn
 
 
 def test_progress_is_not_drawn_elsewhere(capfd):
@@ -341,7 +341,16 @@ def test_metrics_lists_what_there_is():
     assert (result.exit_code, result.stderr) == (0, "")
     for metric in registry.all_metrics():
         assert metric.name in result.stdout
-    for word in ("n=1-5", "vocab_size=50257", "default paper", "pooled", "more diverse", "13a", "jsonl"):
+    for word in (
+        "n=1-5",
+        "vocab_size=50257",
+        "default paper",
+        "cosine = sbert",
+        "pooled",
+        "more diverse",
+        "13a",
+        "jsonl",
+    ):
         assert word in result.stdout
 
 
