@@ -116,8 +116,7 @@ def load_encoder(name: str, *, dtype: str, device: str | None) -> Encoder:
 
 def _libraries(name: str) -> tuple[Any, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             import sentence_transformers
             import torch
     except ImportError as error:
@@ -279,8 +278,7 @@ def quiet() -> Iterator[None]:
     ]
     levels = [logger.level for logger in loggers]
     bars = transformers_logging.is_progress_bar_enabled()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         transformers_logging.disable_progress_bar()
         for logger in loggers:
             logger.setLevel(logging.ERROR)
