@@ -85,12 +85,15 @@ class Source:
             data = self._raw_head
         else:
             data = b""
-            # The raw head may end inside a compressed block; what was decompressed by then is enough.
-            with contextlib.suppress(DataError):
-                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name, HEAD_BYTES):
+            try:
+                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name, 1 << 14):
                     data += chunk
                     if len(data) >= HEAD_BYTES:
                         break
+            except DataError:
+                # The raw head may end inside a compressed block; what was decompressed by then is enough.
+                if len(self._raw_head) < HEAD_BYTES:
+                    raise
         return data[:HEAD_BYTES].removeprefix(_BOM)
 
     @cached_property
