@@ -1,4 +1,4 @@
-"""Every format as its harness wrote it: the reader is recognised, ids, prompts and samples are the ones that went in."""
+"""Every format as its harness wrote it: the reader is recognised, and what went in comes out."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_columns_of_a_table_that_do_not_fit_their_outputs(tmp_path):
         {"id": "d", "outputs": ["x"], "scores": [4.0]},
     ]
     pq.write_table(pa.Table.from_pylist(rows), path)
-    with pytest.raises(DataError, match='dump.parquet:2: "scores" has 2 values for 1 outputs.'):
+    with pytest.raises(DataError, match=r'dump\.parquet:2: "scores" has 2 values for 1 outputs\.'):
         list(divfast.read(path))
     (block,) = divfast.read(path, on_error="skip")
     assert block.per_sample["scores"].to_pylist() == [1.0, 2.0, None, None, 4.0]
@@ -307,7 +307,7 @@ def test_what_a_csv_row_lacks_is_no_sample(tmp_path):
 
 def test_every_format_says_what_it_is():
     for name, module in formats().items():
-        assert module.NAME == name
+        assert name == module.NAME
         assert module.SUMMARY
 
 
