@@ -307,7 +307,7 @@ def test_what_a_csv_row_lacks_is_no_sample(tmp_path):
 
 def test_every_format_says_what_it_is():
     for name, module in formats().items():
-        assert module.NAME == name
+        assert name == module.NAME
         assert module.SUMMARY
 
 

@@ -8,7 +8,7 @@ import json
 import mmap
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -121,7 +121,8 @@ class Source:
         lines = [line for line in self.head.split(b"\n") if line.strip()]
         if len(lines) == 1 and len(self.head) >= HEAD_BYTES - len(_BOM):
             # A first line longer than the head is read whole before it is given up.
-            lines = [bytes(next(self.windows(1), b""))]
+            with contextlib.closing(self.windows(1)) as windows:
+                lines = [bytes(next(windows, b""))]
         elif lines[0].rstrip()[-1:] in b"{[,":
             return None
         for line in lines:
@@ -188,7 +189,7 @@ class Source:
             self.consumed += len(block)
             yield block
 
-    def windows(self, size: int) -> Iterator[memoryview | bytes]:
+    def windows(self, size: int) -> Generator[memoryview | bytes, None, None]:
         """Yield whole lines, about `size` bytes of them at a time; bytes of a plain file are not copied."""
         with self.mapped() as data:
             if data is not None:
