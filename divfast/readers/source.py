@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -120,7 +120,8 @@ class Source:
         lines = [line for line in self.head.split(b"\n") if line.strip()]
         if len(lines) == 1 and len(self.head) >= HEAD_BYTES - len(_BOM):
             # A first line longer than the head is read whole before it is given up.
-            lines = [next(self.windows(HEAD_BYTES), b"").split(b"\n")[0]]
+            with contextlib.closing(self.windows(HEAD_BYTES)) as windows:
+                lines = [next(windows, b"").split(b"\n")[0]]
         elif lines[0].rstrip()[-1:] in b"{[,":
             return None
         for line in lines:
@@ -187,7 +188,7 @@ class Source:
             self.consumed += len(block)
             yield block
 
-    def windows(self, size: int) -> Iterator[bytes]:
+    def windows(self, size: int) -> Generator[bytes, None, None]:
         """Yield whole lines, about `size` bytes of them at a time."""
         pending: list[bytes] = []
         held = 0
