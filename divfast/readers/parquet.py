@@ -69,11 +69,11 @@ def samples_of(
     reading = Reading("table", options)
     layout = layout_of(table.schema, reading)
 
-    def again() -> Iterator[Records]:
+    def again(current: Reading) -> Iterator[Records]:
         first_row = 1
         for batch in table.select(layout.columns).combine_chunks().to_batches():
             if len(batch):
-                yield records_of(batch, layout, first_row, reading)
+                yield records_of(batch, layout, first_row, current)
             first_row += len(batch)
 
     return Samples.concat(group(again, reading))
