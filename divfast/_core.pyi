@@ -60,8 +60,12 @@ def parse_jsonl(
     carried: Sequence[str],
     skip: bool,
     threads: int = 0,
+    texts: bool = True,
 ) -> list[_Batch]:
-    """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over."""
+    """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over.
+
+    Without `texts` the samples are checked and counted, and their rows are empty.
+    """
 
 def json_children(
     data: bytes | bytearray | memoryview, allow_nan: bool = False
