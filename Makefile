@@ -29,7 +29,7 @@ help:
 	@echo 'make test     every test that needs no GPU'
 	@echo 'make lint     ruff, and the C++ without a warning'
 	@echo 'make types    mypy --strict on the package as it is installed'
-	@echo 'make bench    throughput beside the peers, into bench/results'
+	@echo 'make bench    throughput, with the peers beside it'
 	@echo 'make readme   copy the outputs that the README shows into it'
 	@echo 'make build    compile the core again where its sources changed'
 	@echo 'make venv     only set up .venv'

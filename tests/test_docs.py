@@ -119,6 +119,11 @@ def test_readme_has_every_format():
     assert written == {name: module.SUMMARY for name, module in formats().items()}, "run make readme"
 
 
+def test_readme_figures_were_measured():
+    table = subprocess.run([sys.executable, ROOT / "bench" / "table.py"], capture_output=True, text=True, check=True)
+    assert block("speed") == table.stdout, "run make readme"
+
+
 def test_readme_has_every_choice():
     spans = set(re.findall(r"`([^`\n]+)`", README))
     assert set(BUILT_IN) | set(SCOPES) <= spans
