@@ -51,8 +51,11 @@ $(VENV)/.installed: $(VENV)/.made constraints.txt pyproject.toml setup.py
 
 build: $(VENV)/.built
 
+# The install has compiled the core already; make cannot know that it has touched this file as well.
 $(VENV)/.built: $(CORE) $(VENV)/.installed
-	$(BIN)/python setup.py -q build_ext --inplace
+	@if [ ! -e $@ ] || [ -n "$$(find csrc -type f -newer $@)" ]; then \
+	  echo 'make: compiling the core'; $(BIN)/python setup.py -q build_ext --inplace; \
+	fi
 	@touch $@
 
 demo: $(VENV)/.built

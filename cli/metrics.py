@@ -33,8 +33,8 @@ def metrics(name: str | None, form: str | None) -> None:
         click.echo(render.as_json(everything) if form == "json" else _overview(everything))
 
 
-def _parameters(metric: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in metric["parameters"].items())
+def _parameters(metric: dict[str, Any], between: str = " ") -> str:
+    return between.join(f"{key}={value}" for key, value in metric["parameters"].items())
 
 
 def _names(metric: dict[str, Any]) -> str:
@@ -49,27 +49,27 @@ def _bounds(metric: dict[str, Any]) -> str:
 def _overview(everything: dict[str, Any]) -> str:
     from divfast.cli import render
 
+    metrics = everything["metrics"]
     rows = [
         [
             _names(metric),
-            _parameters(metric),
+            _parameters(metric, "\n"),
             metric["view"],
             " ".join(metric["presets"]),
             " ".join(metric["scopes"]),
             metric["unit"],
             metric["higher"],
-            metric["summary"],
         ]
-        for metric in everything["metrics"]
+        for metric in metrics
     ]
-    headers = ["metric", "parameters", "eats", "presets", "scopes", "unit", "higher is", "what it is"]
-    grid = render.table(
-        headers, rows, wrap=("presets", "parameters", "scopes", "unit", "higher is", "what it is")
-    )
+    headers = ["metric", "parameters", "eats", "presets", "scopes", "unit", "higher is"]
+    summaries = [[metric["name"], metric["summary"]] for metric in metrics]
+    meanings = render.table(["metric", "what it is"], summaries, wrap=("what it is",))
+    grid = render.table(headers, rows, wrap=("presets", "scopes", "unit", "higher is"))
     tokenizers = render.table(["tokenizer", "tokens"], everything["tokenizers"].items(), wrap=("tokens",))
     readers = render.table(["reader", "format"], everything["readers"].items(), wrap=("format",))
     hint = "Write parameters as -m ead:n=2,vocab_size=32000. All about one metric: divfast metrics NAME"
-    return "\n\n".join([grid, hint, tokenizers, readers])
+    return "\n\n".join([meanings, grid, hint, tokenizers, readers])
 
 
 def _page(metric: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What long work shows of itself: bytes read, dumps finished, samples encoded, time left."""
+"""What long work shows of itself: bytes read, dumps finished, texts encoded, time left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _PATIENCE_SECONDS = 1.0
-_VERBS = {"bytes": "reading", "dumps": "scoring", "samples": "encoding"}
+_VERBS = {"bytes": "reading", "dumps": "scoring", "texts": "encoding", "rows": "reading vectors"}
 
 
 @contextlib.contextmanager

@@ -112,9 +112,10 @@ def _of_one(report: Report) -> str:
         )
     headers = ["metric", "scope", "value", "std", "95% interval", "undefined", "unit"]
     right = ("value", "std", "95% interval", "undefined")
-    if not any(result.undefined for result in report):
-        headers, rows = _without(headers, rows, "undefined")
-    grid = table(headers, rows, right=right, wrap=("unit",))
+    kept = [i for i, column in enumerate(zip(*rows, strict=True)) if any(column)]
+    grid = table(
+        [headers[i] for i in kept], [[row[i] for i in kept] for row in rows], right=right, wrap=("unit",)
+    )
     return "\n".join([_bold(title), "", grid, "", *_signatures([[result] for result in report])])
 
 
@@ -214,13 +215,6 @@ def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequenc
                 differ.setdefault(key, values)
     shown = {**labels, **known, **differ, "file": [dump["dump"] for dump in dumps]}
     return table(list(shown), zip(*shown.values(), strict=True), right=("prompts", "samples"), wrap=("file",))
-
-
-def _without(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], name: str
-) -> tuple[list[str], list[list[str]]]:
-    kept = [i for i, header in enumerate(headers) if header != name]
-    return [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def _bold(text: str) -> str:

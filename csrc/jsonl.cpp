@@ -160,6 +160,10 @@ class LineParser : private JsonCursor {
         best = at;
     }
 
+    void sample(const Slice& text) {
+        if (fields_.texts) append(batch_.text.values, text);
+    }
+
     void outputs(int at, const Mark& mark) {
         const OutputField& field = fields_.outputs[static_cast<size_t>(at)];
         const char* begin = p_;
@@ -177,7 +181,7 @@ class LineParser : private JsonCursor {
             } else {
                 for (;; ++index) {
                     if (peek() == '"') {
-                        append(batch_.text.values, string());
+                        sample(string());
                     } else if (*p_ == 'n') {
                         literal("null");
                         ++batch_.null_outputs;
@@ -200,7 +204,7 @@ class LineParser : private JsonCursor {
         } else if (field.may_be_text && (*p_ == '"' || *p_ == 'n')) {
             restore(mark);
             if (*p_ == '"') {
-                append(batch_.text.values, string());
+                sample(string());
             } else {
                 literal("null");
                 ++batch_.null_outputs;
@@ -229,7 +233,7 @@ bool is_blank(const char* p, const char* end) {
 
 int64_t parse_part(const char* p, const char* end, const JsonlFields& fields, bool skip, JsonlBatch& batch) {
     batch.carried.resize(fields.carried.size());
-    batch.text.values.reserve(static_cast<size_t>(end - p));
+    if (fields.texts) batch.text.values.reserve(static_cast<size_t>(end - p));
     LineParser parser(fields, batch);
     int64_t line = 0;
     while (p < end) {

@@ -21,6 +21,7 @@ struct JsonlFields {
     std::vector<std::string> qualifiers;
     // Kept as their JSON text.
     std::vector<std::string> carried;
+    bool texts = true;  // without them the samples are checked and counted, and their rows are empty
 };
 
 struct JsonlError {

@@ -159,7 +159,8 @@ py::dict batch_to_dict(JsonlBatch&& batch) {
 
 py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vector<std::pair<std::string, bool>>& outputs,
                      std::vector<std::string> ids, std::vector<std::string> prompts,
-                     std::vector<std::string> qualifiers, std::vector<std::string> carried, bool skip, int threads) {
+                     std::vector<std::string> qualifiers, std::vector<std::string> carried, bool skip, int threads,
+                     bool texts) {
     const py::buffer_info info = data.request();
     JsonlFields fields;
     for (const auto& [name, may_be_text] : outputs) fields.outputs.push_back({name, may_be_text});
@@ -167,6 +168,7 @@ py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vect
     fields.prompts = std::move(prompts);
     fields.qualifiers = std::move(qualifiers);
     fields.carried = std::move(carried);
+    fields.texts = texts;
     std::vector<JsonlBatch> batches;
     {
         py::gil_scoped_release release;
@@ -226,7 +228,8 @@ PYBIND11_MODULE(_core, m) {
           py::arg("threads") = 0);
     m.def("bootstrap_means", &bootstrap, py::arg("values"), py::arg("replicates"), py::arg("seed"), py::arg("threads") = 0);
     m.def("parse_jsonl", &parse_lines, py::arg("data"), py::arg("first_line"), py::arg("outputs"), py::arg("ids"),
-          py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0);
+          py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0,
+          py::arg("texts") = true);
     m.def("json_children", &children_of, py::arg("data"), py::arg("allow_nan") = false);
     m.def("gather_bytes", &gather_rows<char, uint8_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
     m.def("gather_tokens", &gather_rows<uint64_t, uint64_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,7 +31,10 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = _version("divfast")
+        # Half of what `divfast --help` would take.
+        from importlib.metadata import version
+
+        value: Any = version("divfast")
     elif name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
     else:

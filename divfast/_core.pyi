@@ -60,8 +60,20 @@ def parse_jsonl(
     carried: Sequence[str],
     skip: bool,
     threads: int = 0,
+    texts: bool = True,
 ) -> list[_Batch]:
-    """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over."""
+    """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over.
+
+    Without `texts` the samples are checked and counted, and their rows are empty.
+    """
+
+def json_children(
+    data: bytes | bytearray | memoryview, allow_nan: bool = False
+) -> tuple[str, list[str] | None, _Ints] | tuple[None, int, str]:
+    """Return ``"{"`` with the names, or ``"["`` with None, and ``begin, end`` of every value one level down.
+
+    An empty string and no bounds for any other value; None, the position and the reason where the text is malformed.
+    """
 
 def gather_bytes(values: _Bytes, offsets: _Ints, index: _Ints) -> _Texts:
     """Return the texts that `index` names, in its order."""

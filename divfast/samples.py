@@ -83,7 +83,7 @@ class Ragged:
         _, offsets, values = array.buffers()
         if len(array) == 0:
             return cls(np.zeros(0, np.uint8), np.zeros(1, np.int64))
-        bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+        bounds = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
         return cls(np.frombuffer(values, np.uint8) if values is not None else np.zeros(0, np.uint8), bounds)
 
     def to_arrow(self, present: NDArray[np.uint8] | None = None) -> pa.LargeStringArray:

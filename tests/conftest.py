@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DIVFAST_SHARED", ROOT.parent / "shared"))
+
+# The first call of a compiled metric takes a second.
+settings.register_profile("divfast", deadline=None)
+settings.load_profile("divfast")
 
 
 @pytest.fixture(scope="session")

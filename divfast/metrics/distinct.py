@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
+from divfast.ngrams import NgramCorpus
 from divfast.registry import Preset, metric, positive_int
 from divfast.samples import Ragged
 
@@ -17,20 +18,12 @@ def ratio(unique: NDArray[np.int64], total: NDArray[np.int64], preset: Preset) -
     return np.nan_to_num(result, nan=0.0) if preset == "paper" else result
 
 
-class DistinctCorpus:
-    """Distinct-n of all rows together; holds 11 to 21 bytes for every different n-gram."""
+class DistinctCorpus(NgramCorpus):
+    """Distinct-n of all rows together."""
 
     def __init__(self, *, n: int, preset: Preset = "default") -> None:
-        self.sets = _core.NgramSets([n])
+        super().__init__([n])
         self.preset = preset
-
-    def add(self, rows: Ragged) -> None:
-        """Take one block of tokens."""
-        self.sets.add(rows.values, rows.offsets, threads=engine.threads())
-
-    def merge(self, other: DistinctCorpus) -> None:
-        """Take what another accumulator has seen."""
-        self.sets.merge(other.sets, threads=engine.threads())
 
     def result(self) -> float:
         """Return the score of everything seen so far."""

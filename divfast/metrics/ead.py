@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
+from divfast.ngrams import NgramCorpus
 from divfast.registry import Preset, metric, orders, positive_int
 from divfast.samples import Ragged
 
@@ -30,21 +31,13 @@ def adjust(
         return np.asarray(np.where(defined, by_order, 0.0).sum(axis=-1) / defined.sum(axis=-1))
 
 
-class EadCorpus:
-    """EAD of all rows together; holds 11 to 21 bytes for every different n-gram, nothing for repeated ones."""
+class EadCorpus(NgramCorpus):
+    """EAD of all rows together."""
 
     def __init__(self, *, n: tuple[int, ...], vocab_size: int, preset: Preset = "default") -> None:
-        self.sets = _core.NgramSets(list(n))
+        super().__init__(n)
         self.vocab_size = vocab_size
         self.preset = preset
-
-    def add(self, rows: Ragged) -> None:
-        """Take one block of tokens."""
-        self.sets.add(rows.values, rows.offsets, threads=engine.threads())
-
-    def merge(self, other: EadCorpus) -> None:
-        """Take what another accumulator has seen."""
-        self.sets.merge(other.sets, threads=engine.threads())
 
     def result(self) -> float:
         """Return the score of everything seen so far."""

@@ -117,15 +117,10 @@ class Blocks:
         if self._options.prompts is not None:
             reading.prompts = load_prompts(Source(self._options.prompts), self._options)
         known = formats()
-        passes = 0
 
-        def again() -> Iterator[Records]:
-            nonlocal passes
-            passes += 1
-            # A second pass meets the same things again; they were counted in the first.
-            current = reading if passes == 1 else Reading(self.name, self._options)
+        def again(current: Reading) -> Iterator[Records]:
             for source, reader in self._parts:
-                current.name = reading.name = source.name
+                current.name = source.name
                 source.consumed = 0
                 yield from known[reader].records(source, current)
 

@@ -92,6 +92,8 @@ def records_of(batch: pa.RecordBatch, layout: Layout, first_row: int, reading: R
     else:
         values, lengths = flatten(outputs)
     bounds = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    if bounds[-1] != len(values):
+        raise pa.ArrowInvalid("the lists do not cover their values")
     reading.count("null_outputs", values.null_count)
     nothing = pa.nulls(n)
     prompts, has_prompt = labels(batch.column(layout.prompt) if layout.prompt else nothing, reading)
@@ -182,6 +184,18 @@ def text_of(array: pa.Array, reading: Reading) -> Ragged:
         reading.count("invalid_utf8", sum(a != (b or b"") for a, b in zip(clean, found, strict=True)))
         return Ragged.from_strings(clean)
     return Ragged.from_arrow(array)
+
+
+def check(array: pa.Array) -> None:
+    """Raise where an array points outside its memory, as those of a damaged file may; not for what is not UTF-8."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
+        # The same as bytes, which may be anything.
+        kind = pa.large_list(pa.large_binary()) if _is_list(array.type) else pa.large_binary()
+        array.cast(kind).validate(full=True)
 
 
 def labels(array: pa.Array, reading: Reading) -> tuple[Ragged, NDArray[np.uint8]]:

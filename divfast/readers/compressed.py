@@ -21,8 +21,8 @@ def compression_of(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
-def decompress(raw: BinaryIO, kind: str, name: str, step: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """Yield what a compressed file holds, at most `step` bytes at a time.
+def decompress(raw: BinaryIO, kind: str, name: str, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Yield what a compressed file holds, at most `size` bytes at a time.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def decompress(raw: BinaryIO, kind: str, name: str, step: int = CHUNK_BYTES) -> 
         Where the data are cut off or damaged.
     """
     try:
-        for block in _zstd(raw, step) if kind == "zstd" else _members(raw, kind, step):
+        for block in _zstd(raw, size) if kind == "zstd" else _members(raw, kind, size):
             if block:
                 yield block
     except (EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, OSError) as error:
@@ -43,13 +43,13 @@ def decompress(raw: BinaryIO, kind: str, name: str, step: int = CHUNK_BYTES) -> 
         ) from None
 
 
-def _zstd(raw: BinaryIO, step: int) -> Iterator[bytes]:
+def _zstd(raw: BinaryIO, size: int) -> Iterator[bytes]:
     with pa.CompressedInputStream(pa.PythonFile(_Open(raw), "r"), "zstd") as stream:
-        while block := stream.read(step):
+        while block := stream.read(size):
             yield block
 
 
-def _members(raw: BinaryIO, kind: str, step: int) -> Iterator[bytes]:
+def _members(raw: BinaryIO, kind: str, size: int) -> Iterator[bytes]:
     """Members follow each other, and zeros may follow the last."""
     pending = raw.read(CHUNK_BYTES)
     while pending:
@@ -59,7 +59,7 @@ def _members(raw: BinaryIO, kind: str, step: int) -> Iterator[bytes]:
                 pending = raw.read(CHUNK_BYTES)
                 if not pending:
                     raise EOFError
-            yield decoder.decompress(pending, step)
+            yield decoder.decompress(pending, size)
             pending = b""
         pending = decoder.unused_data.lstrip(b"\x00")
         while not pending and (block := raw.read(CHUNK_BYTES)):

@@ -94,10 +94,10 @@ def members(data: Json, *, allow_nan: bool = False) -> tuple[list[str], NDArray[
 
 
 def _split(data: Json, allow_nan: bool) -> tuple[str, list[str] | None, NDArray[np.int64]]:
-    kind, second, third = _core.json_children(data, allow_nan)
-    if kind is None:
-        raise Malformed(third, at=second)
-    return kind, second, third.reshape(-1, 2)
+    found = _core.json_children(data, allow_nan)
+    if found[0] is None:
+        raise Malformed(found[2], at=found[1])
+    return found[0], found[1], found[2].reshape(-1, 2)
 
 
 def parse(data: Json) -> Any:

@@ -22,48 +22,54 @@ Codes = NDArray[np.int64]
 Coded = tuple[Codes, NDArray[np.bool_]]
 
 
-def group(again: Callable[[], Iterator[Records]], reading: Reading) -> Iterator[Samples]:
+def group(again: Callable[[Reading], Iterator[Records]], reading: Reading) -> Iterator[Samples]:
     """Yield blocks of samples cut at group boundaries.
 
     Parameters
     ----------
     again : callable
-        Starts reading the dump from its beginning; called once for a dump of one block, twice for a longer one,
-        the first time only for its ids.
+        Starts reading the dump from its beginning, and counts in the `Reading` that it is given; called once for a
+        dump of one block, twice for a longer one, the first time only for its ids.
     reading : Reading
-        Takes the counts.
+        Takes the counts, all of them once the last block is out.
 
     Notes
     -----
     Holds one block, the ids, and 9 bytes a record. Where the records of one id are scattered, what is not text is
     held too, once a group of a block, and the texts go through a temporary file.
     """
-    stream = again()
+    survey = reading.fresh()
+    stream = again(survey)
     first = next(stream, None)
-    if first is None:
-        return
     index = _core.KeyIndex()
-    coded = [_codes(index, first, reading)]
+    coded = [] if first is None else [_codes(index, first, survey, reading)]
+    survey.survey = True
     second = next(stream, None)
+    reading.meta = survey.meta
     if second is None:
-        yield _finish(_merge(first, *coded[0], 0), reading)
+        reading.absorb(survey)
+        if first is not None:
+            yield _finish(_merge(first, *coded[0], 0), reading)
         return
     del first
     rest = chain((second,), stream)
     del second, stream
-    coded.extend(_codes(index, records, reading) for records in rest)
+    coded.extend(_codes(index, records, survey, reading) for records in rest)
     groups = len(index)
     del index, rest
 
     codes = np.concatenate([codes[kept] for codes, kept in coded])
     steps = np.diff(codes, prepend=-1)
+    current = reading.fresh()
+    blocks = _paired(again(current), coded, reading)
     if np.all((steps == 0) | (steps == 1)):
-        yield from _stream(_paired(again(), coded, reading), reading)
+        yield from _stream(blocks, reading)
     else:
-        yield from _gather(_paired(again(), coded, reading), groups, reading)
+        yield from _gather(blocks, groups, reading)
+    reading.absorb(current)
 
 
-def _codes(index: _core.KeyIndex, records: Records, reading: Reading) -> Coded:
+def _codes(index: _core.KeyIndex, records: Records, current: Reading, reading: Reading) -> Coded:
     """Return the group number of every record, and which records are kept."""
     codes, conflicts = index.add(
         records.keys.values,
@@ -74,6 +80,7 @@ def _codes(index: _core.KeyIndex, records: Records, reading: Reading) -> Coded:
         records.has_prompt,
     )
     kept = np.ones(len(records), bool)
+    reading.name = current.name
     for record in conflicts.tolist():
         name = records.ids.slice(record, record + 1).strings()[0]
         reading.bad(

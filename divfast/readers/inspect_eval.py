@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from divfast import engine
 from divfast.readers.fields import (
     Fields,
     Malformed,
@@ -57,18 +58,20 @@ def _archive(source: Source, reading: Reading) -> Iterator[Records]:
         header = infos.get("header.json") or infos.get("_journal/start.json")
         if header is not None:
             try:
-                _note_header(Fields(_content(file, header), allow_nan=True), reading)
+                _note_header(Fields(_content(header, _raw(file, header)), allow_nan=True), reading)
             except Malformed as bad:
                 reading.bad(header.filename, bad.what, bad.remedy)
         builder = RecordBuilder(reading)
-        for info in _by_id(infos):
-            try:
-                fields = Fields(_content(file, info), allow_nan=True)
-            except Malformed as bad:
-                reading.bad(info.filename, bad.what, bad.remedy)
-                continue
-            source.consumed += info.compress_size
-            yield from add(builder, partial(_take, reading), fields, info.filename, reading)
+        for some in _windows(_by_id(infos)):
+            raw = [_raw(file, info) for info in some]
+            with engine.use_threads(reading.options.threads):
+                parsed = list(engine.map_ordered(_parsed, zip(some, raw, strict=True)))
+            for info, fields in zip(some, parsed, strict=True):
+                source.consumed += info.compress_size
+                if isinstance(fields, Malformed):
+                    reading.bad(info.filename, fields.what, fields.remedy)
+                else:
+                    yield from add(builder, partial(_take, reading), fields, info.filename, reading)
         yield from builder.flush()
 
 
@@ -82,15 +85,42 @@ def _by_id(infos: Mapping[str, zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
         yield from epochs
 
 
-def _content(file: BinaryIO, info: zipfile.ZipInfo) -> bytes:
-    """Return a member; the standard library reads zstd only since Python 3.14."""
+def _windows(infos: Iterator[zipfile.ZipInfo]) -> Iterator[list[zipfile.ZipInfo]]:
+    """Yield a few members at a time, as many as may be in memory together."""
+    some: list[zipfile.ZipInfo] = []
+    held = 0
+    for info in infos:
+        some.append(info)
+        held += info.file_size
+        if len(some) == 256 or held > 1 << 24:
+            yield some
+            some, held = [], 0
+    yield some
+
+
+def _raw(file: BinaryIO, info: zipfile.ZipInfo) -> bytes:
+    """Return a member as it lies in the archive, or nothing where there is no such place."""
     try:
         file.seek(info.header_offset)
         name, extra = struct.unpack_from("<HH", file.read(30), 26)
         file.seek(name + extra, 1)
-        raw = file.read(info.compress_size)
+        return file.read(info.compress_size)
+    except (OSError, ValueError, OverflowError, MemoryError, struct.error):
+        return b""
+
+
+def _parsed(member: tuple[zipfile.ZipInfo, bytes]) -> Fields | Malformed:
+    try:
+        return Fields(_content(*member), allow_nan=True)
+    except Malformed as bad:
+        return bad
+
+
+def _content(info: zipfile.ZipInfo, raw: bytes) -> bytes:
+    """Return what a member holds; the standard library reads zstd only since Python 3.14."""
+    try:
         data = _decompressors[info.compress_type](raw, info.file_size)
-    except (OSError, ValueError, OverflowError, MemoryError, struct.error, zlib.error, pa.ArrowException):
+    except (OSError, ValueError, OverflowError, MemoryError, zlib.error, pa.ArrowException):
         raise Malformed("is damaged.", _WHOLE) from None
     except KeyError:
         raise Malformed(f"is compressed with method {info.compress_type}, which is not known.") from None

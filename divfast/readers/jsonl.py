@@ -35,10 +35,10 @@ def sniff(source: Source) -> bool:
 
 def records(source: Source, reading: Reading) -> Iterator[Records]:
     """Yield the records of the file."""
-    wanted = reading.options.wanted
-    aliases = [alias for name in wanted for alias in ALIASES.get(name, ())]
     line = 1
     for window in source.windows(reading.options.block_bytes):
+        wanted = () if reading.survey else reading.options.wanted
+        carried = [*META_FIELDS, *wanted, *(alias for name in wanted for alias in ALIASES.get(name, ()))]
         batches = _core.parse_jsonl(
             window,
             line,
@@ -46,9 +46,10 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
             ids=list(reading.options.id_fields),
             prompts=list(reading.options.prompt_fields),
             qualifiers=list(QUALIFIERS),
-            carried=[*META_FIELDS, *wanted, *aliases],
+            carried=carried,
             skip=reading.options.on_error == "skip",
             threads=reading.options.threads,
+            texts=not reading.survey,
         )
         while batches:
             batch = batches.pop(0)
@@ -56,7 +57,7 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
                 reading.bad(at, what, _remedy(what))
             line += batch["line_count"]
             if len(batch["lines"]):
-                yield _records_of(batch, [*META_FIELDS, *wanted, *aliases], reading)
+                yield _records_of(batch, carried, reading)
 
 
 def _remedy(what: str) -> str | None:

@@ -41,6 +41,8 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
     first_row = 1
     with opened(source, reading) as table:
         is_new = set(table.schema.names) >= _NEW
+        if not is_new and not set(table.schema.names) >= _OLD:
+            reading.fail("has not the columns of lighteval's details.", "Force another format with --reader.")
         for batch in table.batches(
             _paths(table.schema, reading) if is_new else _old_columns(reading), reading
         ):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from divfast.errors import DataError
-from divfast.readers.arrow import layout_of, records_of
+from divfast.readers.arrow import check, layout_of, records_of
 from divfast.readers.grouping import group
 from divfast.readers.records import Reading, ReadOptions, Records
 from divfast.readers.source import Source
@@ -20,6 +20,7 @@ NAME = "parquet"
 SUMMARY = "Parquet, or Arrow IPC (file or stream), with a list of texts a row or a row a sample"
 
 _STREAM = b"\xff\xff\xff\xff"
+_PROBE_ROWS = 256
 
 
 def sniff(source: Source) -> bool:
@@ -68,11 +69,11 @@ def samples_of(
     reading = Reading("table", options)
     layout = layout_of(table.schema, reading)
 
-    def again() -> Iterator[Records]:
+    def again(current: Reading) -> Iterator[Records]:
         first_row = 1
         for batch in table.select(layout.columns).combine_chunks().to_batches():
             if len(batch):
-                yield records_of(batch, layout, first_row, reading)
+                yield records_of(batch, layout, first_row, current)
             first_row += len(batch)
 
     return Samples.concat(group(again, reading))
@@ -89,17 +90,16 @@ class _Table:
 
     def batches(self, columns: Sequence[str], reading: Reading) -> Iterator[pa.RecordBatch]:
         """Yield batches of about block size, with the named columns alone; ``a.b`` names a member of a struct."""
-        with _damage_reported(self._source):
-            yield from self._parquet(columns, reading) if self._is_parquet else self._ipc(columns, reading)
+        return self._parquet(columns, reading) if self._is_parquet else self._ipc(columns, reading)
 
     def _parquet(self, columns: Sequence[str], reading: Reading) -> Iterator[pa.RecordBatch]:
         rows = self._opened.metadata.num_rows
-        size = _rows_of_block(self._opened.metadata, columns, reading.options)
+        first = next(self._opened.iter_batches(_PROBE_ROWS, columns=list(columns)), None)
+        size = _rows_of_block(first, reading.options)
         done = 0
         for batch in self._opened.iter_batches(size, columns=list(columns)):
             if len(batch) == 0:
                 continue
-            batch.validate()
             done += len(batch)
             self._source.consumed = (self._source.size or 0) * done // rows
             yield batch
@@ -107,10 +107,10 @@ class _Table:
     def _ipc(self, columns: Sequence[str], reading: Reading) -> Iterator[pa.RecordBatch]:
         names = list(dict.fromkeys(name.partition(".")[0] for name in columns))
         for whole in _ipc_batches(self._opened):
-            whole.validate()
             batch = whole.select(names)
-            by_bytes = reading.options.block_bytes * len(batch) // max(batch.nbytes, 1)
-            size = max(1, min(by_bytes, reading.options.block_rows))
+            for column in batch.columns:
+                check(column)
+            size = _rows_of_block(batch, reading.options)
             for start in range(0, len(batch), size):
                 yield batch.slice(start, size)
 
@@ -124,6 +124,7 @@ def opened(source: Source, reading: Reading) -> Iterator[_Table]:
             file = stack.enter_context(pa.memory_map(str(source.path)))
         else:
             file = stack.enter_context(source.seekable())
+        # Whatever Arrow finds wrong, also later on, is wrong with the file.
         with _damage_reported(source):
             if source.head.startswith(b"PAR1"):
                 table = pq.ParquetFile(file)
@@ -131,8 +132,7 @@ def opened(source: Source, reading: Reading) -> Iterator[_Table]:
                 table = pa.ipc.open_file(file)
             else:
                 table = pa.ipc.open_stream(file)
-            rows = _Table(source, table)
-        yield rows
+            yield _Table(source, table)
 
 
 @contextlib.contextmanager
@@ -156,18 +156,17 @@ def _ipc_batches(reader: Any) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _rows_of_block(metadata: pq.FileMetaData, columns: Sequence[str], options: ReadOptions) -> int:
-    """Return how many rows make a block, from the sizes that the file states."""
-    size = values = 0
-    for part in range(metadata.num_row_groups):
-        chunks = metadata.row_group(part)
-        for at in range(chunks.num_columns):
-            chunk = chunks.column(at)
-            if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns):
-                size += chunk.total_uncompressed_size
-                values = max(values, chunk.num_values) if part == 0 else values
-    rows = max(metadata.num_rows, 1)
-    first_rows = max(metadata.row_group(0).num_rows, 1) if metadata.num_row_groups else 1
-    by_bytes = options.block_bytes * rows // max(size, 1)
-    by_rows = options.block_rows * first_rows // max(values, 1)
+def _rows_of_block(batch: pa.RecordBatch | None, options: ReadOptions) -> int:
+    """Return how many rows make a block, if all are like those of `batch`."""
+    if batch is None or len(batch) == 0:
+        return 1
+    by_bytes = options.block_bytes * len(batch) // max(batch.nbytes, 1)
+    by_rows = options.block_rows * len(batch) // max(len(batch), _values(batch))
     return int(max(1, min(by_bytes, by_rows)))
+
+
+def _values(batch: pa.RecordBatch) -> int:
+    """Return how many values the longest list column has."""
+    return max(
+        (len(column.flatten()) for column in batch.columns if pa.types.is_list(column.type)), default=0
+    )

@@ -39,6 +39,7 @@ QUALIFIERS = (*META_FIELDS, "generator", "model_name")
 ALIASES = {"correct": ("passed",), "scores": ("generation_scores",), "finish_reasons": ("finish_reason",)}
 
 
+_LISTED = 1000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -92,6 +93,8 @@ class Reading:
         ``model`` and ``task``, where the dump has one.
     prompts : dict of str to str, optional
         Prompts by id from a second file.
+    survey : bool
+        Whether only ids and prompts matter just now: a format may then leave texts empty and columns out.
     """
 
     def __init__(self, name: str, options: ReadOptions) -> None:
@@ -101,6 +104,17 @@ class Reading:
         self.skipped: list[str] = []
         self.meta: dict[str, Any] = {}
         self.prompts: dict[str, str] | None = None
+        self.survey = False
+
+    def fresh(self) -> Reading:
+        """Return a pass that has met nothing yet."""
+        return Reading(self.name, self.options)
+
+    def absorb(self, other: Reading) -> None:
+        """Add what another pass has met."""
+        for what, many in other.counts.items():
+            self.count(what, many)
+        self.skipped = [*self.skipped, *other.skipped][:_LISTED]
 
     def count(self, what: str, many: int) -> None:
         """Add to a count."""
@@ -118,7 +132,7 @@ class Reading:
             remedy = f"{remedy.removesuffix('.')}, or s{skip}" if remedy else f"S{skip}"
             raise DataError(what, where=self.where(line), remedy=remedy)
         self.count("skipped", 1)
-        if len(self.skipped) < 1000:
+        if len(self.skipped) < _LISTED:
             self.skipped.append(f"{self.where(line)}: {what}")
 
     def fail(self, what: str, remedy: str | None = None, line: int | str | None = None) -> NoReturn:
@@ -300,15 +314,15 @@ def first_of(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 def column(values: Sequence[Any]) -> pa.Array:
     """Return an Arrow column: booleans, numbers and strings as they are, anything else or mixed as JSON text."""
-    present = [value for value in values if value is not None]
-    if not present:
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds:
         return pa.nulls(len(values))
-    if all(isinstance(value, bool) for value in present):
-        return pa.array(values, pa.bool_())
     try:
-        if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
+        if kinds == {bool}:
+            return pa.array(values, pa.bool_())
+        if kinds <= {int, float}:
             return pa.array([None if value is None else float(value) for value in values], pa.float64())
-        if all(isinstance(value, str) for value in present):
+        if kinds == {str}:
             return pa.array(values, pa.large_string())
     except (OverflowError, UnicodeEncodeError):
         # A number beyond any float, or a lone surrogate: as JSON text nothing is lost.

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -85,12 +85,15 @@ class Source:
             data = self._raw_head
         else:
             data = b""
-            # The raw head may end inside a compressed block; what was decompressed by then is enough.
-            with contextlib.suppress(DataError):
-                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name, HEAD_BYTES):
+            try:
+                for chunk in decompress(io.BytesIO(self._raw_head), self.compression, self.name, 1 << 14):
                     data += chunk
                     if len(data) >= HEAD_BYTES:
                         break
+            except DataError:
+                # The raw head may end inside a compressed block; what was decompressed by then is enough.
+                if len(self._raw_head) < HEAD_BYTES:
+                    raise
         return data[:HEAD_BYTES].removeprefix(_BOM)
 
     @cached_property
@@ -117,7 +120,8 @@ class Source:
         lines = [line for line in self.head.split(b"\n") if line.strip()]
         if len(lines) == 1 and len(self.head) >= HEAD_BYTES - len(_BOM):
             # A first line longer than the head is read whole before it is given up.
-            lines = [next(self.windows(1), b"").split(b"\n")[0]]
+            with contextlib.closing(self.windows(HEAD_BYTES)) as windows:
+                lines = [next(windows, b"").split(b"\n")[0]]
         elif lines[0].rstrip()[-1:] in b"{[,":
             return None
         for line in lines:
@@ -166,29 +170,29 @@ class Source:
         spool.seek(0)
         return io.BufferedReader(_Unclosed(spool))
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the decompressed bytes in order, without a byte order mark."""
+    def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Yield the decompressed bytes in order, at most `size` at a time, without a byte order mark."""
         with self._readable(), self._raw() as raw:
             first = True
-            for block in self._blocks(raw):
+            for block in self._blocks(raw, size):
                 yield block.removeprefix(_BOM) if first else block
                 first = False
 
-    def _blocks(self, raw: BinaryIO) -> Iterator[bytes]:
+    def _blocks(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
         if self.compression is not None:
-            for block in decompress(raw, self.compression, self.name):
+            for block in decompress(raw, self.compression, self.name, size):
                 self.consumed = raw.tell()
                 yield block
             return
-        while block := raw.read(CHUNK_BYTES):
+        while block := raw.read(size):
             self.consumed += len(block)
             yield block
 
-    def windows(self, size: int) -> Iterator[bytes]:
+    def windows(self, size: int) -> Generator[bytes, None, None]:
         """Yield whole lines, about `size` bytes of them at a time."""
         pending: list[bytes] = []
         held = 0
-        for chunk in chain(self.chunks(), (b"",)):
+        for chunk in chain(self.chunks(min(max(size, len(_BOM)), CHUNK_BYTES)), (b"",)):
             pending.append(chunk)
             held += len(chunk)
             if held >= size and b"\n" in chunk:
