@@ -80,7 +80,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy build/view/divfast
 
 bench: $(VENV)/.built
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python bench/run.py --json bench/results/speed.json $(ARGS)
 
 readme: $(VENV)/.built
 	$(BIN)/python .ci/readme

@@ -25,3 +25,18 @@ def threads() -> int:
             )
         return int(explicit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shared() -> Path | None:
+    """Folder of real dumps and published values for benchmarks: ``DIVFAST_SHARED``."""
+    return _folder("DIVFAST_SHARED")
+
+
+def peer_paper() -> Path | None:
+    """Checkout of the paper's code, a peer in benchmarks: ``DIVFAST_PEER_PAPER``."""
+    return _folder("DIVFAST_PEER_PAPER")
+
+
+def _folder(name: str) -> Path | None:
+    explicit = os.environ.get(name)
+    return Path(explicit) if explicit else None

@@ -1,0 +1,27 @@
+"""The table of speed in the README, made of the rows in bench/results."""
+
+from pathlib import Path
+
+from divfast.throughput import results
+
+HEADERS = ("what", "on", "peer", "times as fast", "peak MB", "peer's")
+
+
+def lines():
+    """Return a line for each row with a peer; what it is, instead of the name of the case."""
+    from divfast.throughput.cases import find_case
+
+    for path in sorted((Path(__file__).parent / "results").glob("*.json")):
+        rows = results.load(path)
+        for case, size, peer, speed, _, mine, theirs in results.beside(rows):
+            if peer:
+                yield find_case(case).summary, size, peer, speed, mine, theirs
+
+
+def main():
+    """Print it."""
+    print(results.markdown(HEADERS, lines()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""All cases by name."""
+
+from __future__ import annotations
+
+from divfast.errors import DivfastError, nearest
+from divfast.throughput import commands, lexical, reading, semantic
+from divfast.throughput.case import Case
+
+CASES = (*lexical.CASES, *semantic.CASES, *reading.CASES, *commands.CASES)
+
+
+def find_case(name: str) -> Case:
+    """Return the case of this name, or raise `DivfastError`."""
+    for case in CASES:
+        if case.name == name:
+            return case
+    raise DivfastError(f"unknown case {name!r}.", remedy=nearest(name, [case.name for case in CASES]))
