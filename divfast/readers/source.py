@@ -121,7 +121,7 @@ class Source:
         if len(lines) == 1 and len(self.head) >= HEAD_BYTES - len(_BOM):
             # A first line longer than the head is read whole before it is given up.
             with contextlib.closing(self.windows(HEAD_BYTES)) as windows:
-                lines = [next(windows, b"").split(b"\n")[0]]
+                lines = [bytes(next(windows, b"")).split(b"\n")[0]]
         elif lines[0].rstrip()[-1:] in b"{[,":
             return None
         for line in lines:
@@ -188,21 +188,32 @@ class Source:
             self.consumed += len(block)
             yield block
 
-    def windows(self, size: int) -> Generator[bytes, None, None]:
-        """Yield whole lines, about `size` bytes of them at a time."""
-        pending: list[bytes] = []
-        held = 0
-        for chunk in chain(self.chunks(min(max(size, len(_BOM)), CHUNK_BYTES)), (b"",)):
-            pending.append(chunk)
-            held += len(chunk)
-            if held >= size and b"\n" in chunk:
-                whole = b"".join(pending)
-                cut = whole.rfind(b"\n") + 1
-                yield whole[:cut]
-                pending = [whole[cut:]]
-                held = len(pending[0])
-        if held:
-            yield b"".join(pending)
+    def windows(self, size: int) -> Generator[memoryview | bytes, None, None]:
+        """Yield whole lines, about `size` bytes of them at a time; the next may overwrite what was yielded."""
+        if self.compression is not None:
+            yield from _whole_lines(self.chunks(max(len(_BOM), min(size, CHUNK_BYTES))), size)
+            return
+        with self._readable(), self._raw() as raw:
+            if raw.read(len(_BOM)) != _BOM:
+                raw.seek(0)
+            # One buffer for all windows: fresh memory costs more than the reading.
+            buffer = bytearray(max(1, min(size, (self.size or size) + 1)))
+            held = 0
+            while True:
+                with memoryview(buffer) as whole, whole[held:] as free:
+                    got = raw.readinto(free)  # type: ignore[attr-defined]
+                self.consumed += got
+                held += got
+                cut = buffer.rfind(b"\n", 0, held) + 1 if got else held
+                if cut:
+                    with memoryview(buffer) as whole, whole[:cut] as window:
+                        yield window
+                    buffer[: held - cut] = buffer[cut:held]
+                    held -= cut
+                if not got:
+                    return
+                if held == len(buffer):
+                    buffer.extend(bytes(held))
 
     def read_all(self) -> bytes:
         """Return the whole of it; for formats that are one document."""
@@ -239,3 +250,19 @@ class _Unclosed(io.RawIOBase):
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _whole_lines(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    pending: list[bytes] = []
+    held = 0
+    for chunk in chain(chunks, (b"",)):
+        pending.append(chunk)
+        held += len(chunk)
+        if held >= size and b"\n" in chunk:
+            whole = b"".join(pending)
+            cut = whole.rfind(b"\n") + 1
+            yield whole[:cut]
+            pending = [whole[cut:]]
+            held = len(pending[0])
+    if held:
+        yield b"".join(pending)
