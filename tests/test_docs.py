@@ -120,7 +120,9 @@ def test_readme_has_every_format():
 
 
 def test_readme_figures_were_measured():
-    table = subprocess.run([sys.executable, ROOT / "bench" / "table.py"], capture_output=True, text=True, check=True)
+    table = subprocess.run(
+        [sys.executable, ROOT / "bench" / "table.py"], capture_output=True, text=True, check=True
+    )
     assert block("speed") == table.stdout, "run make readme"
 
 
