@@ -120,46 +120,70 @@ class JsonCursor {
     }
     static uint32_t hex4(const char* p) { return hex(p[0]) << 12 | hex(p[1]) << 8 | hex(p[2]) << 4 | hex(p[3]); }
 
-    // Appends the text of a checked string. A lone surrogate is no character: U+FFFD stands for it, and is counted.
+    // Appends what the checked escape at p stands for and moves p behind it. A lone surrogate is no character:
+    // U+FFFD stands for it, and is counted.
+    template <typename Bytes>
+    void unescape(Bytes& out, const char*& p, const char* end) {
+        const char kind = p[1];
+        p += 2;
+        switch (kind) {
+            case 'b': out.push_back('\b'); break;
+            case 'f': out.push_back('\f'); break;
+            case 'n': out.push_back('\n'); break;
+            case 'r': out.push_back('\r'); break;
+            case 't': out.push_back('\t'); break;
+            case 'u': {
+                uint32_t code = hex4(p);
+                p += 4;
+                if (code >= 0xD800 && code <= 0xDBFF && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
+                    const uint32_t low = hex4(p + 2);
+                    if (low >= 0xDC00 && low <= 0xDFFF) {
+                        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+                        p += 6;
+                    }
+                }
+                if (code >= 0xD800 && code <= 0xDFFF) {
+                    code = 0xFFFD;
+                    ++lone_surrogates;
+                }
+                append_utf8(out, code);
+                break;
+            }
+            default: out.push_back(kind);
+        }
+    }
+
+    // Appends the text of a checked string.
     template <typename Bytes>
     void append(Bytes& out, const Slice& slice) {
-        if (!slice.escaped) {
-            out.insert(out.end(), slice.begin, slice.end);
-            return;
-        }
         const char* p = slice.begin;
-        while (p < slice.end) {
+        while (slice.escaped) {
             const auto* stop = static_cast<const char*>(std::memchr(p, '\\', static_cast<size_t>(slice.end - p)));
-            if (stop == nullptr) stop = slice.end;
+            if (stop == nullptr) break;
             out.insert(out.end(), p, stop);
-            if (stop == slice.end) break;
-            p = stop + 2;
-            switch (stop[1]) {
-                case 'b': out.push_back('\b'); break;
-                case 'f': out.push_back('\f'); break;
-                case 'n': out.push_back('\n'); break;
-                case 'r': out.push_back('\r'); break;
-                case 't': out.push_back('\t'); break;
-                case 'u': {
-                    uint32_t code = hex4(p);
-                    p += 4;
-                    if (code >= 0xD800 && code <= 0xDBFF && slice.end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
-                        const uint32_t low = hex4(p + 2);
-                        if (low >= 0xDC00 && low <= 0xDFFF) {
-                            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-                            p += 6;
-                        }
-                    }
-                    if (code >= 0xD800 && code <= 0xDFFF) {
-                        code = 0xFFFD;
-                        ++lone_surrogates;
-                    }
-                    append_utf8(out, code);
-                    break;
-                }
-                default: out.push_back(stop[1]);
-            }
+            p = stop;
+            unescape(out, p, slice.end);
         }
+        out.insert(out.end(), p, slice.end);
+    }
+
+    // Checks the string at p_ and appends its text in one pass; samples are most of a dump.
+    template <typename Bytes>
+    void append_string(Bytes& out) {
+        expect('"');
+        for (;;) {
+            const char* piece = p_;
+            p_ = find_special(p_, end_);
+            out.insert(out.end(), piece, p_);
+            if (p_ == end_) throw Malformed{"ends inside a string; it may be cut off."};
+            if (*p_ == '"') break;
+            if (*p_ != '\\') throw Malformed{"a control character inside a string; JSON wants it escaped."};
+            const char* at = p_;
+            escape();
+            p_ = at;
+            unescape(out, p_, end_);
+        }
+        ++p_;
     }
 
     void digits() {

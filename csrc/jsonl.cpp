@@ -160,8 +160,12 @@ class LineParser : private JsonCursor {
         best = at;
     }
 
-    void sample(const Slice& text) {
-        if (fields_.texts) append(batch_.text.values, text);
+    void sample() {
+        if (fields_.texts) {
+            append_string(batch_.text.values);
+        } else {
+            string();
+        }
     }
 
     void outputs(int at, const Mark& mark) {
@@ -181,7 +185,7 @@ class LineParser : private JsonCursor {
             } else {
                 for (;; ++index) {
                     if (peek() == '"') {
-                        sample(string());
+                        sample();
                     } else if (*p_ == 'n') {
                         literal("null");
                         ++batch_.null_outputs;
@@ -204,7 +208,7 @@ class LineParser : private JsonCursor {
         } else if (field.may_be_text && (*p_ == '"' || *p_ == 'n')) {
             restore(mark);
             if (*p_ == '"') {
-                sample(string());
+                sample();
             } else {
                 literal("null");
                 ++batch_.null_outputs;

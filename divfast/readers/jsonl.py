@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from divfast import _core
+from divfast import _core, engine
 from divfast.readers.records import (
     ALIASES,
     META_FIELDS,
@@ -36,7 +36,10 @@ def sniff(source: Source) -> bool:
 def records(source: Source, reading: Reading) -> Iterator[Records]:
     """Yield the records of the file."""
     line = 1
-    for window in source.windows(reading.options.block_bytes):
+    windows: Iterator[memoryview | bytes] = source.windows(reading.options.block_bytes)
+    if reading.options.threads > 1:
+        windows = engine.ahead(windows)
+    for window in windows:
         wanted = () if reading.survey else reading.options.wanted
         carried = [*META_FIELDS, *wanted, *(alias for name in wanted for alias in ALIASES.get(name, ()))]
         batches = _core.parse_jsonl(

@@ -189,31 +189,35 @@ class Source:
             yield block
 
     def windows(self, size: int) -> Generator[memoryview | bytes, None, None]:
-        """Yield whole lines, about `size` bytes of them at a time; the next may overwrite what was yielded."""
+        """Yield whole lines, about `size` bytes of them at a time; the next but one may overwrite what was yielded."""
         if self.compression is not None:
             yield from _whole_lines(self.chunks(max(len(_BOM), min(size, CHUNK_BYTES))), size)
             return
         with self._readable(), self._raw() as raw:
             if raw.read(len(_BOM)) != _BOM:
                 raw.seek(0)
-            # One buffer for all windows: fresh memory costs more than the reading.
-            buffer = bytearray(max(1, min(size, (self.size or size) + 1)))
+            # Two buffers for all windows: fresh memory costs more than the reading.
+            room = max(1, min(size, (self.size or size) + 1))
+            buffer, other = bytearray(room), bytearray(room)
             held = 0
             while True:
-                with memoryview(buffer) as whole, whole[held:] as free:
-                    got = raw.readinto(free)  # type: ignore[attr-defined]
+                got = raw.readinto(memoryview(buffer)[held:])  # type: ignore[attr-defined]
                 self.consumed += got
                 held += got
                 cut = buffer.rfind(b"\n", 0, held) + 1 if got else held
                 if cut:
-                    with memoryview(buffer) as whole, whole[:cut] as window:
-                        yield window
-                    buffer[: held - cut] = buffer[cut:held]
-                    held -= cut
+                    rest = held - cut
+                    yield memoryview(buffer)[:cut]
+                    # Only now is the window before this one done with.
+                    if len(other) < len(buffer):
+                        other = bytearray(len(buffer))
+                    other[:rest] = memoryview(buffer)[cut:held]
+                    buffer, other, held = other, buffer, rest
                 if not got:
                     return
                 if held == len(buffer):
-                    buffer.extend(bytes(held))
+                    # A line longer than the buffer. The old one may still be looked at, so it cannot grow.
+                    buffer = buffer + bytes(held)
 
     def read_all(self) -> bytes:
         """Return the whole of it; for formats that are one document."""
