@@ -165,7 +165,8 @@ def read(
     columns : sequence of str, optional
         Which further fields to carry along; by default those that are known (``correct``, ``scores``, ``gold``, ...).
     prompts : str or Path, optional
-        A second file that holds the prompts, for formats whose output has none (OpenAI batches).
+        A second file with an id and a prompt in each record, for dumps that have no prompts: the input of a batch,
+        the problems of a benchmark, the requests of a run.
     on_error : {"fail", "skip"}
         Stop at a bad record, or leave it out and list it in ``skipped``.
     keep_reasoning : bool

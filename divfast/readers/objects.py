@@ -25,7 +25,7 @@ def build(source: Source, reading: Reading, take: Take) -> Iterator[Records]:
         ``take(builder, fields, line)`` adds what one object holds, or raises `Malformed`.
     """
     builder = RecordBuilder(reading)
-    for line, fields in objects(source, reading):
+    for line, fields in each_object(source, reading):
         yield from add(builder, take, fields, line, reading)
     yield from builder.flush()
 
@@ -42,7 +42,7 @@ def add(
         yield from builder.flush()
 
 
-def objects(source: Source, reading: Reading) -> Iterator[tuple[int, Fields]]:
+def each_object(source: Source, reading: Reading) -> Iterator[tuple[int, Fields]]:
     """Yield the JSON objects of a file, each with the line on which it begins."""
     if source.is_list:
         data = memoryview(source.read_all())

@@ -21,6 +21,7 @@ SUMMARY = "Parquet, or Arrow IPC (file or stream), with a list of texts a row or
 
 _STREAM = b"\xff\xff\xff\xff"
 _PROBE_ROWS = 256
+_BUFFER_BYTES = 1 << 20
 
 
 def sniff(source: Source) -> bool:
@@ -121,13 +122,13 @@ def opened(source: Source, reading: Reading) -> Iterator[_Table]:
     with contextlib.ExitStack() as stack:
         file: Any
         if source.size and source.compression is None:
-            file = stack.enter_context(pa.memory_map(str(source.path)))
+            file = stack.enter_context(pa.OSFile(str(source.path)))
         else:
             file = stack.enter_context(source.seekable())
         # Whatever Arrow finds wrong, also later on, is wrong with the file.
         with _damage_reported(source):
             if source.head.startswith(b"PAR1"):
-                table = pq.ParquetFile(file)
+                table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
             elif source.head.startswith(b"ARROW1"):
                 table = pa.ipc.open_file(file)
             else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from divfast.readers.fields import Malformed, dig, last_message, scalar
-from divfast.readers.objects import objects
+from divfast.readers.objects import each_object
 from divfast.readers.records import Reading, ReadOptions, first_of
 from divfast.readers.source import Source
 
@@ -35,7 +35,7 @@ def load_prompts(source: Source, options: ReadOptions) -> dict[str, str]:
 
 
 def _pairs(source: Source, reading: Reading, options: ReadOptions) -> Iterator[tuple[str, str]]:
-    for line, fields in objects(source, reading):
+    for line, fields in each_object(source, reading):
         try:
             prompt = _prompt(fields, options)
             if prompt is None:
