@@ -10,7 +10,8 @@ import click
 from divfast.cli import options
 
 
-@click.command()
+# Also run by itself, by bench/run.py, where no group says what the help option is.
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("cases", metavar="[CASE]...", nargs=-1)
 @click.option("--list", "listing", is_flag=True, help="Name the cases and end.")
 @click.option("--quick", is_flag=True, help="One small size of each, for a first look.")
