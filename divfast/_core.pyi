@@ -1,4 +1,4 @@
-"""The compiled core: arrays in, arrays out, the GIL released. csrc/module.cpp is the other side of this file.
+"""The compiled core: arrays in, arrays out, the GIL released. csrc/bind_*.cpp are the other side of this file.
 
 Ragged rows come as `values` and `offsets` (``int64[n + 1]``) and go back as such a pair. Arrays of another type are
 converted first, so the one named here is the one that costs nothing. ``threads=0`` means all cores.

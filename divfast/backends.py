@@ -68,8 +68,10 @@ class _ReferenceCorpus:
 
 
 def _plain(rows: Any) -> Any:
-    """Return rows as the reference takes them: lists of tokens, or float64 vectors."""
-    return [row.tolist() for row in rows] if isinstance(rows, Ragged) else np.asarray(rows, np.float64)
+    """Return rows as the reference takes them: strings, lists of tokens, or float64 vectors."""
+    if not isinstance(rows, Ragged):
+        return np.asarray(rows, np.float64)
+    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
 
 
 def _reference(metric: Metric) -> Callable[..., NDArray[np.float64]]:

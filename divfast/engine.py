@@ -1,4 +1,6 @@
-"""Where work runs. Threads are ambient: a score is the same on one thread and on many."""
+"""Where work runs. Threads and memory are ambient: a score is the same on one thread and on many, in little memory
+and in much.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _THREADS: ContextVar[int | None] = ContextVar("divfast_threads", default=None)
+_MEMORY: ContextVar[int | None] = ContextVar("divfast_memory", default=None)
 
 
 def threads() -> int:
@@ -32,16 +35,37 @@ def use_threads(count: int | None) -> Iterator[None]:
         _THREADS.reset(token)
 
 
+def memory() -> int | None:
+    """Return about how many bytes all work here may take together; None where nobody has said."""
+    return _MEMORY.get()
+
+
+@contextmanager
+def use_memory(size: int | None) -> Iterator[None]:
+    """Within the block, `memory` returns `size`; None changes nothing."""
+    token = _MEMORY.set(_MEMORY.get() if size is None else size)
+    try:
+        yield
+    finally:
+        _MEMORY.reset(token)
+
+
 def map_ordered(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Apply `function` to every item, several at a time on one thread each, and yield results in order."""
+    """Apply `function` to every item, several at a time on one thread each, and yield results in order.
+
+    Those that run at a time share the memory.
+    """
     work = list(items)
     workers = min(threads(), len(work))
     if workers <= 1:
         yield from map(function, work)
         return
 
+    size = memory()
+    share = None if size is None else max(1, size // workers)
+
     def run(item: T) -> R:
-        with use_threads(1):
+        with use_threads(1), use_memory(share):
             return function(item)
 
     with ThreadPoolExecutor(workers) as pool:

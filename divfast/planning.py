@@ -13,6 +13,7 @@ from divfast.errors import BackendError, MetricError, nearest
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.scope import SCOPES, Scope, check_scope
 from divfast.views import View
+from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
 
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
@@ -26,8 +27,9 @@ class Plan:
 
     Attributes
     ----------
-    tokens : Mapping[str, View]
-        Views over tokens by tokenizer; under the empty name the one that was asked for, for all metrics.
+    views : Mapping[str, View]
+        The view over texts as ``text``, those over tokens by tokenizer; under the empty name the tokenizer that was
+        asked for, for all metrics.
     vectors : callable, optional
         Opens the view over vectors for a dump; None where no metric needs one.
     shares_vectors : bool
@@ -39,7 +41,7 @@ class Plan:
     preset: Preset
     backend: str
     seed: int
-    tokens: Mapping[str, View]
+    views: Mapping[str, View]
     vectors: Callable[[Path | None], View] | None
     shares_vectors: bool
 
@@ -48,9 +50,11 @@ class Plan:
         extra = {"preset": self.preset} if spec.metric.takes_preset else {}
         return {**spec.parameters, **extra}
 
-    def tokenizer(self, spec: MetricSpec) -> str:
-        """Return the key of the tokens view that a metric eats."""
-        return spec.metric.tokenizers.get(self.preset, "whitespace") if "" not in self.tokens else ""
+    def view(self, spec: MetricSpec) -> str:
+        """Return the key of the view that a metric eats; that over vectors is ``vectors``."""
+        if spec.metric.view != "tokens":
+            return spec.metric.view
+        return "" if "" in self.views else spec.metric.tokenizers[self.preset]
 
 
 def make_plan(
@@ -84,7 +88,7 @@ def make_plan(
         )
     has_vectors = encoder is not None or embeddings is not None
     given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
-    opened = {"": open_tokenizer(tokenizer)} if tokenizer is not None else {}
+    opened: dict[str, Any] = {"": open_tokenizer(tokenizer)} if tokenizer is not None else {}
     if vocab_size is None and tokenizer is not None:
         vocab_size = opened[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
@@ -107,9 +111,11 @@ def make_plan(
                 remedy="Ask for it with --scope prompt alone.",
             )
     checked: Preset = "paper" if preset == "paper" else "default"
-    if not opened:
+    if tokenizer is None:
         names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
         opened = {name: open_tokenizer(name) for name in sorted(names)}
+    if any(spec.metric.view == "text" for spec in specs):
+        opened["text"] = Text()
     vectors = None
     if any(spec.metric.view == "vectors" for spec in specs):
         vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)

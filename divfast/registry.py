@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from divfast.errors import MetricError, nearest
 
 Preset = Literal["default", "paper"]
+ViewName = Literal["text", "tokens", "vectors"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 
 
@@ -85,7 +86,7 @@ class Metric:
 
     name: str
     function: Callable[..., NDArray[np.float64]]
-    view: Literal["tokens", "vectors"]
+    view: ViewName
     unit: str
     higher: str
     bounds: tuple[float | None, float | None]
@@ -135,7 +136,7 @@ _METRICS: dict[str, Metric] = {}
 def metric(
     name: str,
     *,
-    view: Literal["tokens", "vectors"],
+    view: ViewName,
     unit: str,
     higher: str,
     bounds: tuple[float | None, float | None] = (None, None),
@@ -151,7 +152,8 @@ def metric(
     name, aliases
         What users write after ``-m``.
     view
-        What `rows` is: ``tokens`` (`Ragged` of ``uint64``) or ``vectors`` (``float32[n, d]``, unit rows).
+        What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``) or ``vectors``
+        (``float32[n, d]``, unit rows).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus

@@ -1,4 +1,4 @@
-"""The loop: read a block, build each view once, run each metric, accumulate, sign."""
+"""The one call that users make: dumps or texts or embeddings in, a report out."""
 
 from __future__ import annotations
 
@@ -6,35 +6,25 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 import divfast
-from divfast import _core, engine
-from divfast.backends import accumulator, per_group
+from divfast import engine
 from divfast.dumps import AllDumps, Progress, short_names, tell_apart
 from divfast.errors import DataError, MetricError
+from divfast.loop import Scored, score_blocks
 from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
-from divfast.readers import Blocks, find_dumps, read
-from divfast.result import Report, Result, Signature
+from divfast.readers import find_dumps, read
+from divfast.result import Report
 from divfast.samples import Ragged, Samples
-from divfast.scope import Scope, first_rows, one_group
-from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
-
-
-@dataclass
-class _Scored:
-    """One dump's share of a report."""
-
-    results: list[Result]
-    groups: pa.Table
-    facts: dict[str, Any] = field(default_factory=dict)
+from divfast.scope import one_group
+from divfast.stats import REPLICATES
 
 
 def score(
@@ -125,7 +115,7 @@ def score(
     0.6666666666666666
     """
     started = time.perf_counter()
-    with engine.use_threads(threads):
+    with engine.use_threads(threads), engine.use_memory(memory):
         in_memory = _in_memory(source, embeddings, groups)
         plan = make_plan(
             metrics,
@@ -142,12 +132,12 @@ def score(
             progress,
         )
         if in_memory is not None:
-            if in_memory[1] and any(spec.metric.view == "tokens" for spec in plan.specs):
+            if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):
                 raise MetricError(
                     "there are only embeddings, no texts.",
                     remedy="Ask for metrics over vectors, such as cosine.",
                 )
-            scored = [_score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
+            scored = [score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
         else:
             scored = _score_dumps(plan, source, join, memory, progress, reading)
     return _report(plan, scored, metrics, time.perf_counter() - started, several=len(scored) > 1)
@@ -183,7 +173,7 @@ def _score_dumps(
     memory: int | None,
     progress: Progress | None,
     reading: Mapping[str, Any],
-) -> list[_Scored]:
+) -> list[Scored]:
     sources = [source] if isinstance(source, (str, Path)) else list(source)
     paths = find_dumps(sources)
     dumps: list[list[Path]] = [paths] if join else [[path] for path in paths]
@@ -199,9 +189,9 @@ def _score_dumps(
     names = short_names([dump[0] for dump in dumps])
     told = AllDumps(dumps, progress) if progress is not None else None
 
-    def one(i: int) -> _Scored:
+    def one(i: int) -> Scored:
         blocks = read(dumps[i] if join else dumps[i][0], columns=(), **limits, **reading)
-        return _score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
+        return score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []
     for scored in engine.map_ordered(one, range(len(dumps))) if together else map(one, range(len(dumps))):
@@ -212,7 +202,7 @@ def _score_dumps(
     return out
 
 
-def _rename(scored: Sequence[_Scored], names: Sequence[str]) -> None:
+def _rename(scored: Sequence[Scored], names: Sequence[str]) -> None:
     """Put the dump's name beside the model where several dumps are of the same model and task."""
     labels = [(part.results[0].model, part.results[0].task) for part in scored]
     for part, model in zip(scored, tell_apart(labels, names), strict=True):
@@ -220,136 +210,8 @@ def _rename(scored: Sequence[_Scored], names: Sequence[str]) -> None:
         part.facts["model"] = model
 
 
-def _score_blocks(
-    plan: Plan,
-    blocks: Iterable[Samples],
-    meta: Mapping[str, Any] | None,
-    path: Path | None,
-    name: str | None,
-    progress: Progress | None,
-) -> _Scored:
-    """Score one dump, called `name` unless it names its model."""
-    views: dict[str, Any] = dict(plan.tokens)
-    if plan.vectors is not None:
-        views["vectors"] = plan.vectors(path)
-    keys = ["vectors" if spec.metric.view == "vectors" else plan.tokenizer(spec) for spec in plan.specs]
-    corpora: dict[Scope, Sequence[Any]] = {
-        scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
-        for scope in plan.scopes
-        if scope != "prompt"
-    }
-    values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
-    ids, sizes = [], []
-    print_ = 0
-    stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
-    for block in stream:
-        print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
-        ids.append(block.ids)
-        sizes.append(np.diff(block.groups))
-        first = first_rows(block.groups)
-        if list(plan.scopes) == ["first"]:
-            block = _only(block, first)
-            first = np.arange(len(first))
-        rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
-        if "prompt" in plan.scopes:
-            for spec, key, column in zip(plan.specs, keys, values, strict=True):
-                column.append(
-                    per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
-                )
-        for scope, accumulators in corpora.items():
-            chosen = rows
-            if scope == "first":
-                chosen = {
-                    key: view.take(first) if isinstance(view, Ragged) else view[first]
-                    for key, view in rows.items()
-                }
-            for corpus, key in zip(accumulators, keys, strict=True):
-                corpus.add(chosen[key])
-        if progress is not None and isinstance(blocks, Blocks):
-            progress(*blocks.position, "bytes")
-    counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
-    for view in views.values():
-        if hasattr(view, "finish"):
-            view.finish(int(counts.sum()))
-    if meta is None and isinstance(blocks, Blocks):
-        meta = blocks.meta
-    meta = dict(meta or {})
-    meta["model"] = meta.get("model") or name
-    columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
-    results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
-    table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
-    if "prompt" in plan.scopes:
-        table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
-    facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
-    facts |= {"prompts": len(counts), "samples": int(counts.sum())}
-    if isinstance(blocks, Blocks):
-        facts |= {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
-        if blocks.skipped:
-            facts["skipped_records"] = list(blocks.skipped)
-    facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
-    return _Scored(results, pa.table(table), facts)
-
-
-def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
-    """Return the named rows, one a group."""
-    g = len(rows)
-    names = pa.nulls(g, pa.large_string())
-    return Samples(block.text.take(rows), np.arange(g + 1), names, names, block.positions[rows])
-
-
-def _results(
-    plan: Plan,
-    views: Mapping[str, Any],
-    keys: Sequence[str],
-    columns: Sequence[NDArray[np.float64]],
-    corpora: Mapping[Scope, Sequence[Any]],
-    counts: NDArray[np.int64],
-    data: int,
-    meta: Mapping[str, Any],
-) -> list[Result]:
-    nan = float("nan")
-    results = []
-    for scope in plan.scopes:
-        intervals = (
-            bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
-        )
-        if scope == "first":
-            groups, rows = 1, int(np.count_nonzero(counts))
-        else:
-            groups, rows = (len(counts) if scope == "prompt" else 1), int(counts.sum())
-        for i, spec in enumerate(plan.specs):
-            column = columns[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
-            value, std = mean_and_std(column)
-            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows}
-            if plan.preset != "default":
-                parts["preset"] = plan.preset
-            key, _, text = views[keys[i]].signature.partition(":")
-            parts[key] = text
-            parts["data"] = f"{data >> 32:08x}"
-            if scope == "prompt":
-                parts |= {"bs": REPLICATES, "rs": plan.seed}
-            parts["v"] = divfast.__version__
-            results.append(
-                Result(
-                    metric=spec.given,
-                    scope=scope,
-                    value=value,
-                    std=std if scope == "prompt" else nan,
-                    interval=intervals[i],
-                    groups=groups,
-                    undefined=int(np.isnan(column).sum()),
-                    unit=spec.metric.unit,
-                    signature=Signature(spec.canonical, parts),
-                    values=column,
-                    model=meta.get("model"),
-                    task=meta.get("task"),
-                )
-            )
-    return results
-
-
 def _report(
-    plan: Plan, scored: Sequence[_Scored], asked: Sequence[str] | None, seconds: float, *, several: bool
+    plan: Plan, scored: Sequence[Scored], asked: Sequence[str] | None, seconds: float, *, several: bool
 ) -> Report:
     tables = []
     for part in scored:

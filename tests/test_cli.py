@@ -1,12 +1,14 @@
 """The command line as a whole: help, streams, errors, exit codes; then metrics and doctor."""
 
 import errno
+import fcntl
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 import warnings
 from pathlib import Path
@@ -245,13 +247,19 @@ def test_an_interrupt_is_one_line(tmp_path):
     os.mkfifo(fifo)
     done = spawn("score", fifo, "-o", tmp_path / "run")
     deadline = time.monotonic() + 60
-    while True:  # opens once the command has begun to read
+    while True:  # opens once the command has begun to open
         try:
             writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
             break
         except OSError:
             assert time.monotonic() < deadline and done.poll() is None
             time.sleep(0.01)
+    os.write(writing, b"{")
+    while int.from_bytes(fcntl.ioctl(writing, termios.FIONREAD, bytes(4)), sys.byteorder):
+        assert time.monotonic() < deadline and done.poll() is None
+        time.sleep(0.01)
+    # Now it waits in a read for more. A signal between two system calls would only be seen after the next read.
+    time.sleep(0.5)
     done.send_signal(signal.SIGINT)
     out, err = done.communicate(timeout=60)
     os.close(writing)

@@ -27,9 +27,11 @@ CASES = [
 WIDTH = 5
 
 token_groups = st.lists(st.lists(st.lists(st.integers(0, 5), max_size=8), max_size=5), max_size=5)
+text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max_size=5), max_size=5)
 vector_groups = st.lists(
     st.lists(st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any), max_size=7), max_size=5
 )
+GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups}
 
 
 def build(view, groups):
@@ -39,12 +41,16 @@ def build(view, groups):
     if view == "tokens":
         bounds = np.concatenate([[0], np.cumsum([len(row) for row in flat])]).astype(np.int64)
         return Ragged(np.array([token for row in flat for token in row], np.uint64), bounds), offsets
+    if view == "text":
+        return Ragged.from_strings(flat), offsets
     vectors = np.array(flat, np.float64).reshape(-1, WIDTH)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), offsets
 
 
 def plain(rows):
-    return [row.tolist() for row in rows] if isinstance(rows, Ragged) else rows.astype(np.float64)
+    if not isinstance(rows, Ragged):
+        return rows.astype(np.float64)
+    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
 
 
 class Case:
@@ -58,7 +64,7 @@ class Case:
         self.honest = preset == "default"
 
     def groups(self, data):
-        return data.draw(token_groups if self.metric.view == "tokens" else vector_groups)
+        return data.draw(GROUPS[self.metric.view])
 
     def __call__(self, groups):
         return self.metric.function(*build(self.metric.view, groups), **self.parameters)

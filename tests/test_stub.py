@@ -1,4 +1,4 @@
-"""divfast/_core.pyi says what csrc/module.cpp does: the same names, arguments and defaults."""
+"""divfast/_core.pyi says what csrc/bind_*.cpp do: the same names, arguments and defaults."""
 
 import ast
 import inspect

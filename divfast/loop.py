@@ -1,0 +1,160 @@
+"""The loop: read a block, build each view once, run each metric, accumulate, sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import divfast
+from divfast import _core, engine
+from divfast.backends import accumulator, per_group
+from divfast.dumps import Progress
+from divfast.planning import Plan
+from divfast.readers import Blocks
+from divfast.result import Result, Signature
+from divfast.samples import Ragged, Samples
+from divfast.scope import Scope, first_rows
+from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+
+
+@dataclass
+class Scored:
+    """One dump's share of a report."""
+
+    results: list[Result]
+    groups: pa.Table
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def score_blocks(
+    plan: Plan,
+    blocks: Iterable[Samples],
+    meta: Mapping[str, Any] | None,
+    path: Path | None,
+    name: str | None,
+    progress: Progress | None,
+) -> Scored:
+    """Score one dump, called `name` unless it names its model."""
+    views: dict[str, Any] = dict(plan.views)
+    if plan.vectors is not None:
+        views["vectors"] = plan.vectors(path)
+    keys = [plan.view(spec) for spec in plan.specs]
+    corpora: dict[Scope, Sequence[Any]] = {
+        scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
+        for scope in plan.scopes
+        if scope != "prompt"
+    }
+    values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
+    ids, sizes = [], []
+    print_ = 0
+    stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
+    for block in stream:
+        print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
+        ids.append(block.ids)
+        sizes.append(np.diff(block.groups))
+        first = first_rows(block.groups)
+        if list(plan.scopes) == ["first"]:
+            block = _only(block, first)
+            first = np.arange(len(first))
+        rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
+        if "prompt" in plan.scopes:
+            for spec, key, column in zip(plan.specs, keys, values, strict=True):
+                column.append(
+                    per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
+                )
+        for scope, accumulators in corpora.items():
+            chosen = rows
+            if scope == "first":
+                chosen = {
+                    key: view.take(first) if isinstance(view, Ragged) else view[first]
+                    for key, view in rows.items()
+                }
+            for corpus, key in zip(accumulators, keys, strict=True):
+                corpus.add(chosen[key])
+        if progress is not None and isinstance(blocks, Blocks):
+            progress(*blocks.position, "bytes")
+    counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
+    for view in views.values():
+        if hasattr(view, "finish"):
+            view.finish(int(counts.sum()))
+    if meta is None and isinstance(blocks, Blocks):
+        meta = blocks.meta
+    meta = dict(meta or {})
+    meta["model"] = meta.get("model") or name
+    columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
+    results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
+    table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
+    if "prompt" in plan.scopes:
+        table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
+    facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
+    facts |= {"prompts": len(counts), "samples": int(counts.sum())}
+    if isinstance(blocks, Blocks):
+        facts |= {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
+        if blocks.skipped:
+            facts["skipped_records"] = list(blocks.skipped)
+    facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
+    return Scored(results, pa.table(table), facts)
+
+
+def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
+    """Return the named rows, one a group."""
+    g = len(rows)
+    names = pa.nulls(g, pa.large_string())
+    return Samples(block.text.take(rows), np.arange(g + 1), names, names, block.positions[rows])
+
+
+def _results(
+    plan: Plan,
+    views: Mapping[str, Any],
+    keys: Sequence[str],
+    columns: Sequence[NDArray[np.float64]],
+    corpora: Mapping[Scope, Sequence[Any]],
+    counts: NDArray[np.int64],
+    data: int,
+    meta: Mapping[str, Any],
+) -> list[Result]:
+    nan = float("nan")
+    results = []
+    for scope in plan.scopes:
+        intervals = (
+            bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
+        )
+        if scope == "first":
+            groups, rows = 1, int(np.count_nonzero(counts))
+        else:
+            groups, rows = (len(counts) if scope == "prompt" else 1), int(counts.sum())
+        for i, spec in enumerate(plan.specs):
+            column = columns[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
+            value, std = mean_and_std(column)
+            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows}
+            if plan.preset != "default":
+                parts["preset"] = plan.preset
+            key, _, text = views[keys[i]].signature.partition(":")
+            parts[key] = text
+            parts["data"] = f"{data >> 32:08x}"
+            if scope == "prompt":
+                parts |= {"bs": REPLICATES, "rs": plan.seed}
+            parts["v"] = divfast.__version__
+            results.append(
+                Result(
+                    metric=spec.given,
+                    scope=scope,
+                    value=value,
+                    std=std if scope == "prompt" else nan,
+                    interval=intervals[i],
+                    groups=groups,
+                    undefined=int(np.isnan(column).sum()),
+                    unit=spec.metric.unit,
+                    signature=Signature(spec.canonical, parts),
+                    values=column,
+                    model=meta.get("model"),
+                    task=meta.get("task"),
+                )
+            )
+    return results
