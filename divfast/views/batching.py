@@ -13,7 +13,7 @@ from divfast.errors import ModelError
 from divfast.views.encoders import Encoder, quiet
 
 # Tokens of one batch, padding included. A core is fastest while a batch stays in its cache.
-_CPU_TOKENS = 2048
+_CPU_TOKENS = 1024
 _GPU_TOKENS = 65536
 
 Index = NDArray[np.int64]
@@ -30,7 +30,8 @@ def encode(encoder: Encoder, texts: list[str]) -> Iterator[tuple[Index, Vectors]
     if not texts:
         return
     if not encoder.batchable:
-        rows = encoder.model.encode(texts, show_progress_bar=False, convert_to_numpy=True)
+        with encoder.arithmetic():
+            rows = encoder.model.encode(texts, show_progress_bar=False, convert_to_numpy=True)
         with np.errstate(invalid="ignore"):
             rows = np.asarray(rows, np.float32)
             yield np.arange(len(texts)), rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -108,9 +109,8 @@ def _forward(encoder: Encoder, tokens: Tokens, index: Index) -> Vectors:
 
     padded = _pad(encoder, tokens, index)
     place = torch.device(encoder.device)
-    cast = place.type != "cuda" and encoder.dtype != "float32"
     try:
-        with torch.inference_mode(), torch.autocast(place.type, getattr(torch, encoder.dtype), enabled=cast):
+        with encoder.arithmetic():
             features: dict[str, Any] = {
                 name: torch.from_numpy(array).to(place) for name, array in padded.items()
             }

@@ -54,6 +54,16 @@ class Encoder:
         )
         return type(first).__name__ == "Transformer" and reads_text and whole_prompt
 
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Within the block the model runs in its dtype and keeps nothing for gradients."""
+        import torch
+
+        place = torch.device(self.device).type
+        cast = place != "cuda" and self.dtype != "float32"
+        with torch.inference_mode(), torch.autocast(place, getattr(torch, self.dtype), enabled=cast):
+            yield
+
     @property
     def recipe(self) -> str:
         """Everything that changes a vector: ``all-MiniLM-L6-v2@53aa5117/mean/256/f32``."""
@@ -98,8 +108,13 @@ def load_encoder(name: str, *, dtype: str, device: str | None) -> Encoder:
             )
         except Exception as error:
             raise _unavailable(name, folder, away or error) from error
-    # bfloat16 weights are widened without loss; on the CPU, autocast keeps norms and softmax in float32.
+    # Weights that come in bfloat16 are widened without loss. On the CPU, autocast keeps norms and softmax in
+    # float32; it would narrow the matrices anew for every batch.
     model.to(getattr(torch, dtype) if place.startswith("cuda") else torch.float32)
+    if not place.startswith("cuda"):
+        for part in model.modules():
+            if isinstance(part, torch.nn.Linear):
+                part.to(getattr(torch, dtype))
     model.eval()
     prompt = str((model.prompts or {}).get(model.default_prompt_name) or "")
     return Encoder(
