@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,26 @@ def sniff(source: Source) -> bool:
 
 def records(source: Source, reading: Reading) -> Iterator[Records]:
     """Yield the records of the file."""
-    line = 1
     windows: Iterator[memoryview | bytes] = source.windows(reading.options.block_bytes)
     if reading.options.threads > 1:
         windows = engine.ahead(windows)
+    parsed = _parsed(windows, reading)
+    # The first window by itself: only then is it known whether the others are read for their ids alone.
+    rest = engine.ahead(parsed) if reading.options.threads > 1 else parsed
+    for carried, batches in chain(islice(parsed, 1), rest):
+        while batches:
+            batch = batches.pop(0)
+            for at, what in batch["errors"]:
+                reading.bad(at, what, _remedy(what))
+            if len(batch["lines"]):
+                yield _records_of(batch, carried, reading)
+
+
+def _parsed(
+    windows: Iterator[memoryview | bytes], reading: Reading
+) -> Iterator[tuple[list[str], list[Mapping[str, Any]]]]:
+    """Yield the names of the columns and the batches of every window."""
+    line = 1
     for window in windows:
         wanted = () if reading.survey else reading.options.wanted
         carried = [*META_FIELDS, *wanted, *(alias for name in wanted for alias in ALIASES.get(name, ()))]
@@ -54,13 +71,8 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
             threads=reading.options.threads,
             texts=not reading.survey,
         )
-        while batches:
-            batch = batches.pop(0)
-            for at, what in batch["errors"]:
-                reading.bad(at, what, _remedy(what))
-            line += batch["line_count"]
-            if len(batch["lines"]):
-                yield _records_of(batch, carried, reading)
+        line += sum(batch["line_count"] for batch in batches)
+        yield carried, batches
 
 
 def _remedy(what: str) -> str | None:
