@@ -8,6 +8,8 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from divfast import _core, engine
 from divfast.readers.records import (
@@ -98,11 +100,10 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) 
         found = [raw[known] for known in (name, *ALIASES.get(name, ())) if known in raw]
         if not found:
             continue
-        values = _values(found[0])
         if name in PER_SAMPLE_FIELDS:
-            per_sample[name] = column(_flat(name, values, np.diff(bounds).tolist(), batch["lines"], reading))
+            per_sample[name] = _per_sample(name, found[0], bounds, batch["lines"], reading)
         else:
-            per_prompt[name] = column(values)
+            per_prompt[name] = column(_values(found[0]))
     return Records(
         text=Ragged(*batch["text"]),
         bounds=bounds,
@@ -115,6 +116,15 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) 
         per_sample=per_sample,
         per_prompt=per_prompt,
     )
+
+
+def _per_sample(
+    name: str, raw: Ragged, bounds: NDArray[np.int64], lines: NDArray[np.int64], reading: Reading
+) -> pa.Array:
+    flags = _core.json_flags(raw.values, raw.offsets, bounds)
+    if flags is not None and np.any(flags >= 0):
+        return pa.array(flags == 1, mask=flags < 0)
+    return column(_flat(name, _values(raw), np.diff(bounds).tolist(), lines, reading))
 
 
 def _values(raw: Ragged) -> list[Any]:
