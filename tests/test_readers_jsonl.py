@@ -1,4 +1,4 @@
-"""The reader of JSON Lines takes text in blocks of 64 bytes, and looks at samples once in two passes: nobody notices."""
+"""JSON Lines are read 64 bytes at a time, and the samples of a long dump only once: nobody notices."""
 
 from __future__ import annotations
 
