@@ -1,5 +1,8 @@
+#include <limits>
+
 #include "bindings.hpp"
 #include "json_children.hpp"
+#include "json_flags.hpp"
 #include "jsonl.hpp"
 
 namespace divfast {
@@ -72,12 +75,26 @@ py::tuple children_of(const py::buffer& data, bool allow_nan) {
     return py::make_tuple(std::string(out.kind == 0 ? 0 : 1, out.kind), keys, own(std::move(out.bounds)));
 }
 
+py::object flags_of(const Array<uint8_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& bounds) {
+    const RaggedView<char> rows = text_view(values, offsets);
+    check_offsets(bounds, std::numeric_limits<int64_t>::max(), "bounds");
+    if (bounds.size() != rows.rows + 1) throw py::value_error("bounds must hold one number more than there are rows");
+    std::vector<int8_t> flags;
+    bool found;
+    {
+        py::gil_scoped_release release;
+        found = json_flags(rows, bounds.data(), flags);
+    }
+    return found ? py::object(own(std::move(flags))) : py::none();
+}
+
 }  // namespace
 
 void bind_json(py::module_& m) {
     m.def("parse_jsonl", &parse_lines, py::arg("data"), py::arg("first_line"), py::arg("outputs"), py::arg("ids"),
           py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0,
           py::arg("texts") = true);
+    m.def("json_flags", &flags_of, py::arg("values"), py::arg("offsets"), py::arg("bounds"));
     m.def("json_children", &children_of, py::arg("data"), py::arg("allow_nan") = false);
 }
 

@@ -30,16 +30,18 @@ py::array_t<T> own(std::vector<T>&& values) {
     return py::array_t<T>(n, data, owner);
 }
 
-inline py::array_t<uint8_t> own_bytes(std::vector<char>&& values) {
-    auto holder = std::make_unique<std::vector<char>>(std::move(values));
+template <typename Values>
+py::array_t<uint8_t> own_bytes(Values&& values) {
+    auto holder = std::make_unique<Values>(std::move(values));
     auto* data = reinterpret_cast<uint8_t*>(holder->data());
     const auto n = static_cast<py::ssize_t>(holder->size());
-    py::capsule owner(holder.get(), [](void* p) { delete static_cast<std::vector<char>*>(p); });
+    py::capsule owner(holder.get(), [](void* p) { delete static_cast<Values*>(p); });
     holder.release();
     return py::array_t<uint8_t>(n, data, owner);
 }
 
-inline py::tuple own_ragged(RaggedBuffer<char>&& rows) {
+template <typename Values>
+py::tuple own_ragged(RaggedBuffer<char, Values>&& rows) {
     return py::make_tuple(own_bytes(std::move(rows.values)), own(std::move(rows.offsets)));
 }
 inline py::tuple own_ragged(RaggedBuffer<uint64_t>&& rows) {

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -26,9 +28,24 @@ struct RaggedView {
     int64_t total() const { return rows == 0 ? 0 : offsets[rows] - offsets[0]; }
 };
 
+// Leaves new elements as the memory happens to be: for what is written right after.
 template <typename T>
+struct Uninitialized : std::allocator<T> {
+    template <typename U>
+    struct rebind {
+        using other = Uninitialized<U>;
+    };
+    template <typename U>
+    void construct(U* at) {
+        ::new (static_cast<void*>(at)) U;
+    }
+};
+
+using Bytes = std::vector<char, Uninitialized<char>>;
+
+template <typename T, typename Values = std::vector<T>>
 struct RaggedBuffer {
-    std::vector<T> values;
+    Values values;
     std::vector<int64_t> offsets{0};
 
     int64_t rows() const { return static_cast<int64_t>(offsets.size()) - 1; }

@@ -5,34 +5,14 @@
 #include <cstring>
 #include <string>
 
+#include "json_scan.hpp"
 #include "utf8.hpp"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 namespace divfast {
 
 struct Malformed {
     std::string message;
 };
-
-// First byte in [p, end) that a JSON string cannot hold as it is: a quote, a backslash or a control character.
-inline const char* find_special(const char* p, const char* end) {
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1F);
-    while (end - p >= 16) {
-        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        const __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash)),
-                                         _mm_cmpeq_epi8(_mm_max_epu8(bytes, control), control));
-        const int mask = _mm_movemask_epi8(hit);
-        if (mask != 0) return p + __builtin_ctz(static_cast<unsigned>(mask));
-        p += 16;
-    }
-#endif
-    while (p < end && *p != '"' && *p != '\\' && static_cast<unsigned char>(*p) >= 0x20) ++p;
-    return p;
-}
 
 struct Slice {
     const char* begin;
@@ -54,10 +34,14 @@ inline const char* kind_of(char c) {
 
 class JsonCursor {
   public:
-    void start(const char* begin, const char* end) {
+    // Bytes up to `readable` may be looked at, though only those before `end` are the text. Where there are any, the
+    // first is a control character.
+    void start(const char* begin, const char* end, const char* readable) {
         p_ = begin;
         end_ = end;
+        readable_ = readable;
     }
+    void start(const char* begin, const char* end) { start(begin, end, end); }
     // How many lone surrogates `append` has replaced.
     int64_t lone_surrogates = 0;
 
@@ -96,6 +80,18 @@ class JsonCursor {
         }
         out.end = p_++;
         return out;
+    }
+
+    // Steps over a string that nobody will look at.
+    void pass_string() {
+        if (checked_) {
+            string();
+            return;
+        }
+        expect('"');
+        p_ = find_closing_quote(p_, end_);
+        if (p_ == end_) throw Malformed{"ends inside a string; it may be cut off."};
+        ++p_;
     }
 
     // Steps over one escape sequence at p_.
@@ -167,23 +163,24 @@ class JsonCursor {
         out.insert(out.end(), p, slice.end);
     }
 
-    // Checks the string at p_ and appends its text in one pass; samples are most of a dump.
-    template <typename Bytes>
-    void append_string(Bytes& out) {
+    // Checks the string at p_ and writes its text, which is no longer than the string, in one pass; samples are most
+    // of a dump. Up to kCopyStep bytes behind the end that is returned may be overwritten.
+    char* copy_string(char* out) {
         expect('"');
         for (;;) {
-            const char* piece = p_;
-            p_ = find_special(p_, end_);
-            out.insert(out.end(), piece, p_);
-            if (p_ == end_) throw Malformed{"ends inside a string; it may be cut off."};
+            copy_plain(p_, readable_, out);
+            if (p_ >= end_) throw Malformed{"ends inside a string; it may be cut off."};
             if (*p_ == '"') break;
             if (*p_ != '\\') throw Malformed{"a control character inside a string; JSON wants it escaped."};
             const char* at = p_;
             escape();
             p_ = at;
-            unescape(out, p_, end_);
+            Writer writer{out};
+            unescape(writer, p_, end_);
+            out = writer.at;
         }
         ++p_;
+        return out;
     }
 
     void digits() {
@@ -245,7 +242,7 @@ class JsonCursor {
                     continue;
                 }
             } else if (c == '"') {
-                string();
+                pass_string();
             } else if (c == 't') {
                 literal("true");
             } else if (c == 'f') {
@@ -288,9 +285,16 @@ class JsonCursor {
 
     const char* p_ = nullptr;
     const char* end_ = nullptr;
+    const char* readable_ = nullptr;
     bool allow_nan_ = false;
+    bool checked_ = true;  // without it, strings that are passed over are not looked into
 
   private:
+    struct Writer {
+        char* at;
+        void push_back(char c) { *at++ = c; }
+    };
+
     std::string nesting_;
 };
 

@@ -7,15 +7,46 @@ namespace {
 
 class LineParser : private JsonCursor {
   public:
-    LineParser(const JsonlFields& fields, JsonlBatch& batch) : fields_(fields), batch_(batch) {}
+    // Lines are parts of a buffer that ends at `readable`; the samples are no longer than what is left of it.
+    LineParser(const JsonlFields& fields, JsonlBatch& batch, const char* begin, const char* readable, bool checked)
+        : fields_(fields), batch_(batch), buffer_end_(readable), always_checked_(checked) {
+        if (fields.texts) batch.text.values.resize(static_cast<size_t>(readable - begin) + kCopyStep);
+        out_ = batch.text.values.data();
+    }
 
     // Adds one record to the batch, or throws Malformed and leaves the batch as it was.
-    void record(const char* begin, const char* end, int64_t line) {
-        start(begin, end);
+    void record(const char* begin, const Line& at, int64_t line) {
+        if (always_checked_) {
+            add(begin, at, line);
+            return;
+        }
+        try {
+            checked_ = false;
+            add(begin, at, line);
+        } catch (const Malformed&) {
+            // What is wrong is for the strict reading to say.
+            checked_ = true;
+            add(begin, at, line);
+        }
+    }
+
+    // No record will follow.
+    void finish() { batch_.text.values.resize(written()); }
+
+  private:
+    struct Mark {
+        size_t values, rows;
+        int64_t nulls, surrogates;
+    };
+
+    void add(const char* begin, const Line& at, int64_t line) {
+        start(begin, at.end, buffer_end_);
         const Mark mark = save();
         try {
-            if (const char* bad = find_invalid_utf8(begin, end); bad != end) {
-                throw Malformed{"not valid UTF-8 (byte " + std::to_string(bad - begin + 1) + " of the line)."};
+            if (checked_ && !at.ascii) {
+                if (const char* bad = find_invalid_utf8(begin, at.end); bad != at.end) {
+                    throw Malformed{"not valid UTF-8 (byte " + std::to_string(bad - begin + 1) + " of the line)."};
+                }
             }
             object();
             space();
@@ -31,17 +62,11 @@ class LineParser : private JsonCursor {
         batch_.lone_surrogates = lone_surrogates;
     }
 
-  private:
-    struct Mark {
-        size_t values, rows;
-        int64_t nulls, surrogates;
-    };
+    size_t written() const { return static_cast<size_t>(out_ - batch_.text.values.data()); }
 
-    Mark save() const {
-        return {batch_.text.values.size(), batch_.text.offsets.size(), batch_.null_outputs, lone_surrogates};
-    }
+    Mark save() const { return {written(), batch_.text.offsets.size(), batch_.null_outputs, lone_surrogates}; }
     void restore(const Mark& mark) {
-        batch_.text.values.resize(mark.values);
+        out_ = batch_.text.values.data() + mark.values;
         batch_.text.offsets.resize(mark.rows);
         batch_.null_outputs = mark.nulls;
         lone_surrogates = mark.surrogates;
@@ -162,11 +187,13 @@ class LineParser : private JsonCursor {
 
     void sample() {
         if (fields_.texts) {
-            append_string(batch_.text.values);
+            out_ = copy_string(out_);
         } else {
-            string();
+            pass_string();
         }
     }
+
+    void close_sample() { batch_.text.offsets.push_back(static_cast<int64_t>(written())); }
 
     void outputs(int at, const Mark& mark) {
         const OutputField& field = fields_.outputs[static_cast<size_t>(at)];
@@ -195,7 +222,7 @@ class LineParser : private JsonCursor {
                         return refuse("\"" + field.name + "\" must be a list of strings, got " + kind_of(*p_) +
                                       " at position " + std::to_string(index) + ".");
                     }
-                    batch_.text.close_row();
+                    close_sample();
                     if (peek() == ',') {
                         ++p_;
                         continue;
@@ -213,7 +240,7 @@ class LineParser : private JsonCursor {
                 literal("null");
                 ++batch_.null_outputs;
             }
-            batch_.text.close_row();
+            close_sample();
             single_ = true;
         } else {
             return refuse("\"" + field.name + "\" must be a list of strings" +
@@ -224,6 +251,9 @@ class LineParser : private JsonCursor {
 
     const JsonlFields& fields_;
     JsonlBatch& batch_;
+    const char* buffer_end_;
+    bool always_checked_;
+    char* out_ = nullptr;  // behind the last sample
     std::string prompt_, identifier_, wrong_type_;
     std::vector<Slice> carried_, qualifiers_;
     int best_output_ = -1, best_prompt_ = -1, best_id_ = -1;
@@ -237,23 +267,23 @@ bool is_blank(const char* p, const char* end) {
 
 int64_t parse_part(const char* p, const char* end, const JsonlFields& fields, bool skip, JsonlBatch& batch) {
     batch.carried.resize(fields.carried.size());
-    if (fields.texts) batch.text.values.reserve(static_cast<size_t>(end - p));
-    LineParser parser(fields, batch);
+    const bool checked = fields.texts || skip;
+    LineParser parser(fields, batch, p, end, checked);
     int64_t line = 0;
     while (p < end) {
-        const auto* stop = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
-        if (stop == nullptr) stop = end;
-        if (!is_blank(p, stop)) {
+        const Line at = checked ? find_line(p, end) : Line{find_byte(p, end, '\n'), false};
+        if (!is_blank(p, at.end)) {
             try {
-                parser.record(p, stop, line);
+                parser.record(p, at, line);
             } catch (const Malformed& bad) {
                 batch.errors.push_back({line, bad.message});
-                if (!skip) return line;
+                if (!skip) break;
             }
         }
         ++line;
-        p = stop + 1;
+        p = at.end + 1;
     }
+    parser.finish();
     return line;
 }
 
@@ -266,8 +296,8 @@ std::vector<JsonlBatch> parse_jsonl(const char* data, size_t size, int64_t first
     std::vector<const char*> cuts{data};
     for (size_t part = 1; part < parts; ++part) {
         const char* from = std::max(cuts.back(), data + size / parts * part);
-        const auto* newline = static_cast<const char*>(std::memchr(from, '\n', static_cast<size_t>(end - from)));
-        if (newline == nullptr) break;
+        const char* newline = find_byte(from, end, '\n');
+        if (newline == end) break;
         cuts.push_back(newline + 1);
     }
     cuts.push_back(end);

@@ -21,7 +21,7 @@ struct JsonlFields {
     std::vector<std::string> qualifiers;
     // Kept as their JSON text.
     std::vector<std::string> carried;
-    bool texts = true;  // without them the samples are checked and counted, and their rows are empty
+    bool texts = true;  // without them the samples are counted, and their rows are empty
 };
 
 struct JsonlError {
@@ -30,7 +30,7 @@ struct JsonlError {
 };
 
 struct JsonlBatch {
-    RaggedBuffer<char> text;           // a row a sample
+    RaggedBuffer<char, Bytes> text;    // a row a sample
     std::vector<int64_t> records{0};   // record r holds samples records[r] .. records[r + 1]
     RaggedBuffer<char> ids, prompts;   // a row a record, empty where absent
     RaggedBuffer<char> keys;           // the id with its qualifiers: equal keys are one group
@@ -42,7 +42,8 @@ struct JsonlBatch {
 };
 
 // Parses whole lines, split among threads; batches come in the order of the lines. With `skip` a bad line is left
-// out and listed, otherwise parsing a part stops at its first bad line.
+// out and listed, otherwise parsing a part stops at its first bad line. With neither `skip` nor texts the insides of
+// strings that no field asks for go unchecked: for a survey of a dump that is about to be parsed.
 std::vector<JsonlBatch> parse_jsonl(const char* data, size_t size, int64_t first_line, const JsonlFields& fields,
                                     bool skip, int threads);
 

@@ -64,7 +64,15 @@ def parse_jsonl(
 ) -> list[_Batch]:
     """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over.
 
-    Without `texts` the samples are checked and counted, and their rows are empty.
+    Without `texts` the samples are counted and their rows are empty; unless `skip`, strings that no field asks for are
+    then not looked into, so that a line can pass here which fails with `texts`.
+    """
+
+def json_flags(values: _Bytes, offsets: _Ints, bounds: _Ints) -> NDArray[np.int8] | None:
+    """Return 1, 0 and -1 for the true, false and null that checked JSON texts hold, ``int8[bounds[-1] - bounds[0]]``.
+
+    Text i has ``bounds[i + 1] - bounds[i]`` of them, in a list or, where it is one, alone; an empty text stands for
+    nulls. None where a text holds anything else or another number.
     """
 
 def json_children(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from divfast import _core, engine
 from divfast.readers.records import (
@@ -35,10 +38,26 @@ def sniff(source: Source) -> bool:
 
 def records(source: Source, reading: Reading) -> Iterator[Records]:
     """Yield the records of the file."""
-    line = 1
     windows: Iterator[memoryview | bytes] = source.windows(reading.options.block_bytes)
     if reading.options.threads > 1:
         windows = engine.ahead(windows)
+    parsed = _parsed(windows, reading)
+    # The first window by itself: only then is it known whether the others are read for their ids alone.
+    rest = engine.ahead(parsed) if reading.options.threads > 1 else parsed
+    for carried, batches in chain(islice(parsed, 1), rest):
+        while batches:
+            batch = batches.pop(0)
+            for at, what in batch["errors"]:
+                reading.bad(at, what, _remedy(what))
+            if len(batch["lines"]):
+                yield _records_of(batch, carried, reading)
+
+
+def _parsed(
+    windows: Iterator[memoryview | bytes], reading: Reading
+) -> Iterator[tuple[list[str], list[Mapping[str, Any]]]]:
+    """Yield the names of the columns and the batches of every window."""
+    line = 1
     for window in windows:
         wanted = () if reading.survey else reading.options.wanted
         carried = [*META_FIELDS, *wanted, *(alias for name in wanted for alias in ALIASES.get(name, ()))]
@@ -54,13 +73,8 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
             threads=reading.options.threads,
             texts=not reading.survey,
         )
-        while batches:
-            batch = batches.pop(0)
-            for at, what in batch["errors"]:
-                reading.bad(at, what, _remedy(what))
-            line += batch["line_count"]
-            if len(batch["lines"]):
-                yield _records_of(batch, carried, reading)
+        line += sum(batch["line_count"] for batch in batches)
+        yield carried, batches
 
 
 def _remedy(what: str) -> str | None:
@@ -86,11 +100,10 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) 
         found = [raw[known] for known in (name, *ALIASES.get(name, ())) if known in raw]
         if not found:
             continue
-        values = _values(found[0])
         if name in PER_SAMPLE_FIELDS:
-            per_sample[name] = column(_flat(name, values, np.diff(bounds).tolist(), batch["lines"], reading))
+            per_sample[name] = _per_sample(name, found[0], bounds, batch["lines"], reading)
         else:
-            per_prompt[name] = column(values)
+            per_prompt[name] = column(_values(found[0]))
     return Records(
         text=Ragged(*batch["text"]),
         bounds=bounds,
@@ -103,6 +116,15 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) 
         per_sample=per_sample,
         per_prompt=per_prompt,
     )
+
+
+def _per_sample(
+    name: str, raw: Ragged, bounds: NDArray[np.int64], lines: NDArray[np.int64], reading: Reading
+) -> pa.Array:
+    flags = _core.json_flags(raw.values, raw.offsets, bounds)
+    if flags is not None and np.any(flags >= 0):
+        return pa.array(flags == 1, mask=flags < 0)
+    return column(_flat(name, _values(raw), np.diff(bounds).tolist(), lines, reading))
 
 
 def _values(raw: Ragged) -> list[Any]:
