@@ -162,7 +162,7 @@ class Alignment {
         std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return length(a) < length(b); });
         const int64_t total = last > first ? all_.offsets[last] - all_.offsets[first] : 0;
         if (total >> 31 != 0) throw std::length_error("a group of more than 2^31 symbols");
-        numbers_.clear(static_cast<size_t>(total));
+        numbers_.clear(0);
         symbols_.clear();
         bounds_.assign(1, 0);
         weight_.clear();
