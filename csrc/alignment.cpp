@@ -122,9 +122,9 @@ struct Edit {
     static void start(Line* carries, size_t n) {
         for (size_t t = 0; t < n; ++t) carries[2 * t].lanes = Lanes{} + 1, carries[2 * t + 1].lanes = Lanes{};
     }
-    static double value(int64_t bits, int64_t, int64_t n) {
-        // m <= n; the last column starts at n in the row above the first.
-        return n == 0 ? 0.0 : static_cast<double>(n + bits) / static_cast<double>(n);
+    static double value(int64_t bits, int64_t m, int64_t n) {
+        // Above the first symbol of the row in its lane, the last column starts at n.
+        return m + n == 0 ? 0.0 : static_cast<double>(n + bits) / static_cast<double>(std::max(m, n));
     }
     static double equal(int64_t) { return 0.0; }
     static double apart(const uint32_t* a, int64_t m, const uint32_t* b, int64_t n, const Stop& stop) {
@@ -162,7 +162,7 @@ class Alignment {
         std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return length(a) < length(b); });
         const int64_t total = last > first ? all_.offsets[last] - all_.offsets[first] : 0;
         if (total >> 31 != 0) throw std::length_error("a group of more than 2^31 symbols");
-        numbers_.clear(0);
+        numbers_.clear(std::min<size_t>(static_cast<size_t>(total), 4096));
         symbols_.clear();
         bounds_.assign(1, 0);
         weight_.clear();

@@ -59,6 +59,7 @@ class SharedNgrams {
 
   private:
     static constexpr uint32_t kAlone = ~uint32_t{0};  // an n-gram that occurs once in the group
+    static constexpr size_t kFew = 4096;               // symbols expected: letters are few, and words come one by one
     struct Found {
         uint32_t count = 0, rows = 0, last_row = kAlone, shared = 0;
         size_t at = 0;
@@ -72,7 +73,7 @@ class SharedNgrams {
     // once occurs once itself and needs no number: in most texts the long ones are like that.
     void number(const Sequences& s, int order) {
         found_.clear();
-        names_.clear(order == 1 ? 0 : found_size_);
+        names_.clear(order == 1 ? std::min(s.symbols.size(), kFew) : found_size_);
         different_.assign(static_cast<size_t>(rows_), 0);
         for (size_t row = 0; row < static_cast<size_t>(rows_); ++row) {
             const auto begin = static_cast<size_t>(s.bounds[row]);

@@ -47,6 +47,31 @@ def ngram_counts(
 ) -> tuple[_Ints, _Ints]:
     """Return different and all n-grams of every group, each ``int64[g, max_order]``; they never cross rows."""
 
+def lcs_means(values: _Fingerprints, offsets: _Ints, groups: _Ints, threads: int = 0) -> _Floats:
+    """Return the mean F1 of the longest common subsequence over the pairs of every group; NaN without a pair."""
+
+def edit_means_of_tokens(values: _Fingerprints, offsets: _Ints, groups: _Ints, threads: int = 0) -> _Floats:
+    """Return the mean Levenshtein distance over the longer length over the pairs of every group; NaN without a pair."""
+
+def edit_means_of_characters(values: _Bytes, offsets: _Ints, groups: _Ints, threads: int = 0) -> _Floats:
+    """Return the same for texts, by code points; a byte that is not UTF-8 is one."""
+
+def jaccard_means(
+    values: _Fingerprints, offsets: _Ints, groups: _Ints, n: int, multiset: bool, threads: int = 0
+) -> _Floats:
+    """Return the mean Jaccard distance of n-grams over those pairs of every group that have any; NaN without one."""
+
+def chrf_means(
+    values: _Bytes,
+    offsets: _Ints,
+    groups: _Ints,
+    char_order: int,
+    word_order: int,
+    beta: float,
+    threads: int = 0,
+) -> _Floats:
+    """Return the mean chrF, 0 to 100, over the ordered pairs of every group; NaN without a pair."""
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 
