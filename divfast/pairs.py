@@ -22,13 +22,16 @@ class PairCorpus:
         Rows to draw.
     seed : int
         The same one draws the same rows.
+    **parameters
+        Others of the metric.
     """
 
-    def __init__(self, *, sample: int = SAMPLE, seed: int = 0) -> None:
+    def __init__(self, *, sample: int = SAMPLE, seed: int = 0, **parameters: Any) -> None:
         self.drawn = RowSample(sample, seed=seed)
+        self.parameters = parameters
 
-    def means(self, rows: Any, groups: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the mean over the pairs of every group."""
+    def means(self, rows: Any, groups: NDArray[np.int64], **parameters: Any) -> NDArray[np.float64]:
+        """Return the mean over the pairs of every group: the metric itself."""
         raise NotImplementedError
 
     def add(self, rows: Any) -> None:
@@ -44,4 +47,4 @@ class PairCorpus:
         rows = self.drawn.rows()
         if rows is None:
             return float("nan")
-        return float(self.means(rows, np.array([0, len(rows)], np.int64))[0])
+        return float(self.means(rows, np.array([0, len(rows)], np.int64), **self.parameters)[0])

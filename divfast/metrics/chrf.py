@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,25 +14,11 @@ from divfast.samples import Ragged
 
 
 class ChrfCorpus(PairCorpus):
-    """Score of chrF of the pairs of rows drawn from a corpus."""
+    """Pairwise chrF of the rows drawn from a corpus."""
 
-    def __init__(
-        self,
-        *,
-        char_order: int = 6,
-        word_order: int = 0,
-        beta: float = 2.0,
-        sample: int = SAMPLE,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(sample=sample, seed=seed)
-        self.char_order = char_order
-        self.word_order = word_order
-        self.beta = beta
-
-    def means(self, rows: Ragged, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    def means(self, rows: Ragged, groups: NDArray[np.int64], **parameters: Any) -> NDArray[np.float64]:
         """Return the mean over the pairs of every group."""
-        return chrf(rows, groups, char_order=self.char_order, word_order=self.word_order, beta=self.beta)
+        return chrf(rows, groups, **parameters)
 
 
 def _word_order(text: str) -> int:

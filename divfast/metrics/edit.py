@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,13 +16,9 @@ from divfast.samples import Ragged
 class EditCorpus(PairCorpus):
     """Edit distance of the pairs of rows drawn from a corpus."""
 
-    def __init__(self, *, unit: str = "chars", sample: int = SAMPLE, seed: int = 0) -> None:
-        super().__init__(sample=sample, seed=seed)
-        self.unit = unit
-
-    def means(self, rows: Ragged, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    def means(self, rows: Ragged, groups: NDArray[np.int64], **parameters: Any) -> NDArray[np.float64]:
         """Return the mean over the pairs of every group."""
-        return edit(rows, groups, unit=self.unit)
+        return edit(rows, groups, **parameters)
 
 
 @metric(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,14 +16,9 @@ from divfast.samples import Ragged
 class JaccardCorpus(PairCorpus):
     """Jaccard distance of the pairs of rows drawn from a corpus."""
 
-    def __init__(self, *, n: int = 1, multiset: bool = False, sample: int = SAMPLE, seed: int = 0) -> None:
-        super().__init__(sample=sample, seed=seed)
-        self.n = n
-        self.multiset = multiset
-
-    def means(self, rows: Ragged, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    def means(self, rows: Ragged, groups: NDArray[np.int64], **parameters: Any) -> NDArray[np.float64]:
         """Return the mean over the pairs of every group."""
-        return jaccard(rows, groups, n=self.n, multiset=self.multiset)
+        return jaccard(rows, groups, **parameters)
 
 
 @metric(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +16,9 @@ from divfast.samples import Ragged
 class RougeLCorpus(PairCorpus):
     """ROUGE-L of the pairs of rows drawn from a corpus."""
 
-    def means(self, rows: Ragged, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    def means(self, rows: Ragged, groups: NDArray[np.int64], **parameters: Any) -> NDArray[np.float64]:
         """Return the mean over the pairs of every group."""
-        return rouge_l(rows, groups)
+        return rouge_l(rows, groups, **parameters)
 
 
 @metric(
