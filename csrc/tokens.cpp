@@ -232,6 +232,30 @@ void split_13a(const char* begin, const char* end, std::string& line, std::strin
     split_scratch(line, emit);
 }
 
+// rouge_score: lower case, then runs of ASCII letters and digits. Two other characters are ASCII in lower case.
+template <typename Emit>
+void split_rouge(const char* p, const char* end, std::string& scratch, const Emit& emit) {
+    scratch.clear();
+    const auto flush = [&] {
+        const char* limit = scratch.data() + scratch.size();
+        if (!scratch.empty()) emit(scratch.data(), limit, limit);
+        scratch.clear();
+    };
+    while (p < end) {
+        uint32_t code = decode_utf8(p, end);
+        const bool dotted = code == 0x130;  // I with a dot: an i and a mark
+        if (dotted) code = 'i';
+        if (code == 0x212A) code = 'k';  // the Kelvin sign
+        if (code < 0x80 && is_word(code)) {
+            append_lower(scratch, code);
+            if (dotted) flush();
+        } else {
+            flush();
+        }
+    }
+    flush();
+}
+
 struct Scratch {
     std::string first, second;
 };
@@ -262,6 +286,7 @@ void split(const char* begin, const char* end, const char* limit, Tokenizer toke
         case Tokenizer::words: return split_words(begin, end, scratch.first, emit);
         case Tokenizer::chars: return split_chars(begin, end, limit, emit);
         case Tokenizer::mteval13a: return split_13a(begin, end, scratch.first, scratch.second, emit);
+        case Tokenizer::rouge: return split_rouge(begin, end, scratch.first, emit);
     }
 }
 
@@ -273,6 +298,7 @@ Tokenizer tokenizer_from_name(const std::string& name) {
     if (name == "words") return Tokenizer::words;
     if (name == "chars") return Tokenizer::chars;
     if (name == "13a") return Tokenizer::mteval13a;
+    if (name == "rouge") return Tokenizer::rouge;
     throw std::invalid_argument("unknown tokenizer " + name);
 }
 

@@ -9,7 +9,7 @@
 
 namespace divfast {
 
-enum class Tokenizer { whitespace, paper, words, chars, mteval13a };
+enum class Tokenizer { whitespace, paper, words, chars, mteval13a, rouge };
 
 // Throws std::invalid_argument for an unknown name.
 Tokenizer tokenizer_from_name(const std::string& name);

@@ -47,6 +47,31 @@ def ngram_counts(
 ) -> tuple[_Ints, _Ints]:
     """Return different and all n-grams of every group, each ``int64[g, max_order]``; they never cross rows."""
 
+def lcs_means(values: _Fingerprints, offsets: _Ints, groups: _Ints, threads: int = 0) -> _Floats:
+    """Return the mean F1 of the longest common subsequence over the pairs of every group; NaN without a pair."""
+
+def edit_means_of_tokens(values: _Fingerprints, offsets: _Ints, groups: _Ints, threads: int = 0) -> _Floats:
+    """Return the mean Levenshtein distance over the longer length over the pairs of every group; NaN without a pair."""
+
+def edit_means_of_characters(values: _Bytes, offsets: _Ints, groups: _Ints, threads: int = 0) -> _Floats:
+    """Return the same for texts, by code points; a byte that is not UTF-8 is one."""
+
+def jaccard_means(
+    values: _Fingerprints, offsets: _Ints, groups: _Ints, n: int, multiset: bool, threads: int = 0
+) -> _Floats:
+    """Return the mean Jaccard distance of n-grams over those pairs of every group that have any; NaN without one."""
+
+def chrf_means(
+    values: _Bytes,
+    offsets: _Ints,
+    groups: _Ints,
+    char_order: int,
+    word_order: int,
+    beta: float,
+    threads: int = 0,
+) -> _Floats:
+    """Return the mean chrF, 0 to 100, over the ordered pairs of every group; NaN without a pair."""
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 
@@ -91,6 +116,9 @@ def gather_tokens(values: _Fingerprints, offsets: _Ints, index: _Ints) -> _Token
 
 def first_equal(values: _Bytes, offsets: _Ints, threads: int = 0) -> _Ints:
     """Return for every text the number of the first one with the same bytes."""
+
+def row_priorities(values: _Bytes, offsets: _Ints, seed: int, first: int, threads: int = 0) -> _Fingerprints:
+    """Return a hash of the seed, the number counted from `first` and the bytes of every row."""
 
 def fingerprint(values: _Bytes, offsets: _Ints, groups: _Ints, state: int) -> int:
     """Return `state` with these groups of texts folded in: blocks one after the other give what the whole gives."""

@@ -66,13 +66,47 @@ def _orders(text: str) -> tuple[int, ...]:
     return tuple(range(first, last + 1))
 
 
+def _order(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 64:
+        raise ValueError("must be an n-gram order from 1 to 64")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 64:
+        raise ValueError("must be a whole number from 0 to 2^64 - 1")
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def choice(*values: str) -> Kind:
+    """Return the kind of a parameter that is one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"must be one of {', '.join(values)}")
+        return text
+
+    return Kind(parse)
+
+
 def _format_orders(value: Sequence[int]) -> str:
     return str(value[0]) if len(value) == 1 else f"{value[0]}-{value[-1]}"
 
 
 positive_int = Kind(_positive_int)
 positive_real = Kind(_positive_real, lambda value: f"{value:g}")
+natural = Kind(_natural)
+order = Kind(_order)
 orders = Kind(_orders, _format_orders)
+switch = Kind(_switch, lambda value: "true" if value else "false")
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,10 @@ def run_toy(monkeypatch):
     [
         ("ead", [{"prompts": 500, "samples": 16, "words": 200}], ["paper"], Goal(ratio=50)),
         ("ead-pooled", [{"prompts": 500, "samples": 16, "words": 200}], ["paper"], Goal(ratio=50)),
+        ("rouge-l", [{"samples": 1000, "words": 60}], ["rapidfuzz", "rouge_score"], Goal(ratio=1)),
+        ("edit", [{"samples": 1000, "words": 60}], ["rapidfuzz"], Goal()),
+        ("jaccard", [{"samples": 1000, "words": 60}], ["python sets"], Goal()),
+        ("chrf", [{"prompts": n // 16, "samples": 16} for n in (10**4, 10**5)], ["sacrebleu"], Goal()),
         (
             "vendi-pooled",
             [{"samples": 8000, "dimensions": 768}],

@@ -15,7 +15,10 @@ from tolerances import REDUCTION, SPECTRAL
 # Parameters other than the defaults that a metric should also be tried with.
 VARIANTS = {
     "ead": ["ead:n=2", "ead:n=2-3,vocab_size=7", "ead:vocab_size=1"],
+    "chrf": ["chrf:word_order=2,beta=1", "chrf:char_order=2"],
     "distinct": ["distinct:n=3"],
+    "edit": ["edit:unit=words"],
+    "jaccard": ["jaccard:n=2", "jaccard:multiset=true", "jaccard:n=2,multiset=true"],
     "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]

@@ -1,5 +1,6 @@
 """Tokenizers: literals, Python's own string methods and sacrebleu as oracles, hostile bytes."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -15,7 +16,7 @@ from divfast.views.tokens import BUILT_IN, open_tokenizer
 
 # Letters, marks, digits, every kind of space, separators, emoji with joiners, right-to-left, CJK.
 ALPHABET = (
-    "ab.C,-'\"&;<> \n\t\x0b\x1c\x1f\x85\xa0\u2003\u2028\u3000éÉßİΣσΩ9٣½ʰ\u0301\u093f_#語中日文אب\u200d👩‍🚀"
+    "ab.C,-'\"&;<> \n\t\x0b\x1c\x1f\x85\xa0\u2003\u2028\u3000éÉßİKΣσΩ9٣½ʰ\u0301\u093f_#語中日文אب\u200d👩‍🚀"
 )
 texts = st.text(st.one_of(st.sampled_from(ALPHABET), st.characters(exclude_categories=["Cs"])), max_size=60)
 
@@ -33,6 +34,7 @@ def split(text, tokenizer):
         ("paper", ". .\n. a", ["a"]),
         ("words", "Don't STOP—Éclair हिन्दी 42nd_x", ["don", "t", "stop", "éclair", "हिन्दी", "42nd", "x"]),
         ("words", "İ ΑΣ", ["i̇", "ας".replace("ς", "σ")]),
+        ("rouge", "Don't STOP—Éclair 42nd_x İ 3K", ["don", "t", "stop", "clair", "42nd", "x", "i", "3k"]),
         ("chars", "日本 語a", ["日", "本", "語", "a"]),
         ("13a", "Hello, world. It's 3.14-ish &quot;ok&quot; - well-\nknown", None),
         ("whitespace", "", []),
@@ -53,6 +55,11 @@ def test_whitespace_is_str_split(text):
 @given(texts)
 def test_paper_deletes_before_it_splits(text):
     assert split(text, "paper") == text.replace(".", "").replace("\n", "").split()
+
+
+@given(texts)
+def test_rouge_is_rouge_score(text):
+    assert split(text, "rouge") == re.findall("[a-z0-9]+", text.lower())
 
 
 @given(texts)
