@@ -104,9 +104,8 @@ class Pass {
     }
 
   private:
-    // Whether two texts are known to belong together, or are compared where they first share a band.
-    bool settled(uint32_t a, uint32_t b, size_t band) {
-        if (forest_.together(a, b)) return true;
+    // Whether two texts share an earlier band, and so are compared there.
+    bool met(uint32_t a, uint32_t b, size_t band) const {
         const uint32_t *x = keys_.data() + a * bands_, *y = keys_.data() + b * bands_;
         for (size_t i = 0; i < band; ++i) {
             if (x[i] == y[i]) return true;
@@ -125,14 +124,20 @@ class Pass {
             to_set(sets[i]);
         }
         join_similar(
-            sets, threshold_, [&](uint32_t i, uint32_t j) { return settled(members[i], members[j], band); },
+            sets, threshold_, [&](uint32_t i) { return forest_.find(members[i]); },
+            [&](uint32_t i, uint32_t j) { return met(members[i], members[j], band); },
             [&](uint32_t i, uint32_t j) { forest_.unite(members[i], members[j]); });
     }
 
+    // Most buckets hold what earlier bands have joined already. Asking about every pair is for few members only.
     bool anything_open(const std::vector<uint32_t>& members, size_t band) {
+        const uint32_t root = forest_.find(members[0]);
+        const auto joined = [&](uint32_t member) { return forest_.find(member) == root; };
+        if (std::all_of(members.begin() + 1, members.end(), joined)) return false;
+        if (members.size() > kFewSets) return true;
         for (size_t i = 1; i < members.size(); ++i) {
             for (size_t j = 0; j < i; ++j) {
-                if (!settled(members[i], members[j], band)) return true;
+                if (forest_.find(members[i]) != forest_.find(members[j]) && !met(members[i], members[j], band)) return true;
             }
         }
         return false;
@@ -169,7 +174,8 @@ void join_group(const RaggedView<char>& rows, int64_t first, int64_t last, bool 
     }
     Forest forest(sets.size());
     join_similar(
-        sets, threshold, [&](uint32_t i, uint32_t j) { return forest.together(i, j); },
+        sets, threshold, [&](uint32_t i) { return forest.find(i); },
+        [](uint32_t, uint32_t) { return false; },
         [&](uint32_t i, uint32_t j) { forest.unite(i, j); });
     for (size_t i = 0; i < of.size(); ++i) {
         out.near[static_cast<size_t>(first + of[i])] = first + of[forest.find(static_cast<uint32_t>(i))];

@@ -28,7 +28,6 @@ class Forest {
     explicit Forest(size_t n);
     uint32_t find(uint32_t x);
     void unite(uint32_t a, uint32_t b);
-    bool together(uint32_t a, uint32_t b) { return find(a) == find(b); }
 
   private:
     std::vector<std::atomic<uint32_t>> parents_;

@@ -69,41 +69,62 @@ bool share(const std::vector<T>& a, const std::vector<T>& b, size_t needed) {
 
 using Sets = std::vector<std::vector<uint64_t>>;
 
-// Calls join(i, j) for pairs of sets whose Jaccard similarity reaches the threshold: for every one for which
-// known(i, j) is false when its turn comes. Sets must not be empty.
+// Calls join(i, j), which makes root(i) and root(j) equal, for pairs of sets whose Jaccard similarity reaches the
+// threshold: for every one whose roots differ and for which settled(i, j) is false when its turn comes. Sets must not
+// be empty.
 //
-// Few sets are compared each with each. Of many, only those are that share one of their rarest shingles: two sets
-// that share k of their elements must share one of the first size - k + 1 in any common order, and the order from
-// rare to frequent makes that seldom.
-template <typename Known, typename Join>
-void join_similar(const Sets& sets, double threshold, const Known& known, const Join& join);
+// Few sets are compared each with each. Many are first compared with a few of themselves, which does for one large
+// cluster. Then only those are that share one of their rarest shingles: two sets that share k of their elements must
+// share one of the first size - k + 1 in any common order, and the order from rare to frequent makes that seldom.
+template <typename Root, typename Settled, typename Join>
+void join_similar(const Sets& sets, double threshold, const Root& root, const Settled& settled, const Join& join);
 
 // Ranks of shingles from rare to frequent in place of fingerprints, each set increasing. Returns how many there are.
 size_t rank_by_rarity(const Sets& sets, std::vector<std::vector<uint32_t>>& ranked);
 
-constexpr size_t kFewSets = 32;
+constexpr size_t kFewSets = 32, kLeaders = 8;
 
-template <typename Known, typename Join>
-void join_similar(const Sets& sets, double threshold, const Known& known, const Join& join) {
+template <typename Root, typename Settled, typename Join>
+void join_similar(const Sets& sets, double threshold, const Root& root, const Settled& settled, const Join& join) {
     const auto n = static_cast<uint32_t>(sets.size());
-    const auto alike = [threshold](const auto& a, const auto& b) {
+    const auto compare = [&](uint32_t i, uint32_t j, const auto& a, const auto& b) {
+        if (root(i) == root(j) || settled(i, j)) return;
         const size_t needed = least_common(a.size(), b.size(), threshold);
-        return needed <= std::min(a.size(), b.size()) && share(a, b, needed);
+        if (needed <= std::min(a.size(), b.size()) && share(a, b, needed)) join(i, j);
     };
     if (n <= kFewSets) {
         for (uint32_t i = 1; i < n; ++i) {
-            for (uint32_t j = 0; j < i; ++j) {
-                if (!known(i, j) && alike(sets[i], sets[j])) join(i, j);
-            }
+            for (uint32_t j = 0; j < i; ++j) compare(i, j, sets[i], sets[j]);
         }
         return;
     }
+    std::vector<uint32_t> leaders;
+    for (uint32_t i = 0; i < n; ++i) {
+        bool led = false;
+        for (size_t l = 0; l < leaders.size() && !led; ++l) {
+            compare(i, leaders[l], sets[i], sets[leaders[l]]);
+            led = root(i) == root(leaders[l]);
+        }
+        if (!led && leaders.size() < kLeaders) leaders.push_back(i);
+    }
+    // Members of the largest cluster need not look at one another, so they have lists of their own.
+    std::vector<uint8_t> in_largest(n);
+    size_t largest = 0;
+    for (const uint32_t leader : leaders) {
+        std::vector<uint8_t> mine(n);
+        size_t size = 0;
+        for (uint32_t i = 0; i < n; ++i) size += mine[i] = root(i) == root(leader);
+        if (size > largest) largest = size, in_largest.swap(mine);
+    }
+    if (largest == n) return;
     struct Entry {
         uint32_t set, next;
     };
     constexpr uint32_t kNone = UINT32_MAX;
     std::vector<std::vector<uint32_t>> ranked;
-    std::vector<uint32_t> first(rank_by_rarity(sets, ranked), kNone), seen(n, kNone), order(n);
+    std::vector<uint32_t> first[2], seen(n, kNone), order(n);
+    first[0].assign(rank_by_rarity(sets, ranked), kNone);
+    first[1] = first[0];
     std::vector<Entry> entries;
     for (uint32_t i = 0; i < n; ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return sets[a].size() < sets[b].size(); });
@@ -114,16 +135,18 @@ void join_similar(const Sets& sets, double threshold, const Known& known, const 
         // Those that come later are at least as large.
         const size_t kept = set.size() - least_common(set.size(), set.size(), threshold) + 1;
         for (size_t at = 0; at < looked; ++at) {
-            uint32_t& head = first[set[at]];
-            for (uint32_t e = head; e != kNone; e = entries[e].next) {
-                const uint32_t j = entries[e].set;
-                // The list runs from large to small.
-                if (ranked[j].size() < smallest) break;
-                if (seen[j] == i) continue;
-                seen[j] = i;
-                if (!known(i, j) && alike(set, ranked[j])) join(i, j);
+            for (int list = 0; list < 2 - in_largest[i]; ++list) {
+                for (uint32_t e = first[list][set[at]]; e != kNone; e = entries[e].next) {
+                    const uint32_t j = entries[e].set;
+                    // The list runs from large to small.
+                    if (ranked[j].size() < smallest) break;
+                    if (seen[j] == i) continue;
+                    seen[j] = i;
+                    compare(i, j, set, ranked[j]);
+                }
             }
             if (at >= kept) continue;
+            uint32_t& head = first[in_largest[i]][set[at]];
             entries.push_back({i, head});
             head = static_cast<uint32_t>(entries.size()) - 1;
         }
