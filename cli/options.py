@@ -114,7 +114,7 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
 def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how work runs; changes no number."""
     return _all(
-        command,
+        working(command),
         click.option(
             "--backend",
             type=click.Choice(BACKENDS),
@@ -122,6 +122,13 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where metrics run; one that is named works or fails.",
         ),
+    )
+
+
+def working(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How much of the machine work may take; changes no number."""
+    return _all(
+        command,
         click.option(
             "--threads",
             type=click.IntRange(min=1),

@@ -1,3 +1,6 @@
+#include <cerrno>
+#include <system_error>
+
 #include "bindings.hpp"
 #include "minhash.hpp"
 
@@ -56,6 +59,15 @@ py::tuple gather_texts(const DistinctTexts& texts, const Array<uint32_t>& number
 }  // namespace
 
 void bind_minhash(py::module_& m) {
+    // A temporary file that cannot be written or read is the system's error, not a mistake of this program.
+    py::register_local_exception_translator([](std::exception_ptr raised) {
+        try {
+            if (raised) std::rethrow_exception(raised);
+        } catch (const std::system_error& error) {
+            errno = error.code().value();
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
+    });
     m.def("group_duplicates", &by_group, py::arg("values"), py::arg("offsets"), py::arg("groups"), py::arg("near"),
           py::arg("unit"), py::arg("n"), py::arg("threshold"), py::arg("threads") = 0);
     m.def(

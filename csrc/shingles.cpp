@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "tokens.hpp"
 #include "utf8.hpp"
 
 namespace divfast {
@@ -36,9 +37,8 @@ void char_shingles(const RaggedView<char>& text, size_t n, RaggedBuffer<uint64_t
     }
 }
 
-void word_shingles(const RaggedView<char>& text, const ShingleRule& rule, RaggedBuffer<uint64_t>& out) {
-    const auto n = static_cast<size_t>(rule.n);
-    for (const RaggedBuffer<uint64_t>& part : tokenize(text, rule.tokenizer, 1)) {
+void word_shingles(const RaggedView<char>& text, size_t n, RaggedBuffer<uint64_t>& out) {
+    for (const RaggedBuffer<uint64_t>& part : tokenize(text, Tokenizer::words, 1)) {
         for (size_t row = 0; row + 1 < part.offsets.size(); ++row) {
             const uint64_t* tokens = part.values.data() + part.offsets[row];
             close_runs(
@@ -56,20 +56,19 @@ void word_shingles(const RaggedView<char>& text, const ShingleRule& rule, Ragged
 
 ShingleRule shingle_rule(const std::string& unit, int n) {
     if (n < 1) throw std::invalid_argument("a shingle must have at least one unit");
-    const std::string words = "words:";
-    if (unit == "chars") return {n, false, Tokenizer::whitespace};
-    if (unit.compare(0, words.size(), words) != 0) throw std::invalid_argument("unknown unit of shingles: " + unit);
-    return {n, true, tokenizer_from_name(unit.substr(words.size()))};
+    if (unit != "chars" && unit != "words") throw std::invalid_argument("unknown unit of shingles: " + unit);
+    return {n, unit == "words"};
 }
 
 RaggedBuffer<uint64_t> shingles(const RaggedView<char>& text, const ShingleRule& rule) {
     RaggedBuffer<uint64_t> out;
     out.offsets.reserve(static_cast<size_t>(text.rows) + 1);
+    const auto n = static_cast<size_t>(rule.n);
     if (rule.words) {
-        word_shingles(text, rule, out);
+        word_shingles(text, n, out);
     } else {
         out.values.reserve(static_cast<size_t>(text.total()));
-        char_shingles(text, static_cast<size_t>(rule.n), out);
+        char_shingles(text, n, out);
     }
     return out;
 }

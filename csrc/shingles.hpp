@@ -6,17 +6,15 @@
 #include <vector>
 
 #include "common.hpp"
-#include "tokens.hpp"
 
 namespace divfast {
 
 struct ShingleRule {
     int n = 5;
-    bool words = false;  // tokens of `tokenizer`; otherwise characters, white space included
-    Tokenizer tokenizer = Tokenizer::whitespace;
+    bool words = false;  // as the tokenizer of that name; otherwise characters, white space included
 };
 
-// Throws std::invalid_argument for n < 1 and for a unit that is neither "chars" nor "words:TOKENIZER".
+// Throws std::invalid_argument for n < 1 and for a unit that is neither "chars" nor "words".
 ShingleRule shingle_rule(const std::string& unit, int n);
 
 // The shingles of every row in order of place, repeats included. A text of fewer than n units is one shingle, all of
