@@ -15,6 +15,11 @@ SCOPES = ("prompt", "first", "pooled")
 PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
 DTYPES = ("float32", "bfloat16", "float16")
+DEDUPE_SCOPES = ("pooled", "prompt")
+UNITS = ("chars", "words")
+NORMALISATIONS = ("none", "fold")
+# Arguments that `reading` gives to a command.
+READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{letter}I": 2 ** (10 * i) for i, letter in enumerate("KMGT", 1)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 import divfast
 from divfast import _core, engine
-from divfast.clustering import Clusters, Recipe, number
 from divfast.dumps import AllDumps, Progress, block_limits
-from divfast.errors import DataError, MetricError, os_reason
+from divfast.duplicate_clusters import Clusters, Recipe, number
+from divfast.errors import DataError, os_reason
 from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Signature, run_facts
 from divfast.samples import Ragged, Samples
@@ -119,11 +119,12 @@ def find_duplicates(
 
     *Pooled*: texts that are equal are one from then on. A pair is compared where its MinHash signatures agree in all
     rows of at least one band, which happens with probability ``1 - (1 - s^rows)^bands`` at similarity s: at the
-    threshold that is `Clusters.recall`, above it more. So no cluster is wrong, and a pair just above the threshold may be missed.
-    Cluster, order and size do not depend on threads, blocks or memory. Time is linear in the text but for texts of which
-    many are similar and not enough so, all pairs of which may be compared. Beside 22 bytes a sample, a different text
-    takes 16 bytes and its text, and ``4 bands + 16 threads`` more while bands are searched; with `memory` texts go to a
-    temporary file, and bands are searched as many at a time as fit, down to 32 bytes a text.
+    threshold that is `Clusters.recall`, above it more. So whatever is in one cluster belongs there, and a pair just
+    above the threshold may be missed. Threads, blocks and memory change nothing. Time is linear in the text, except for
+    texts of which many are alike and not enough so: all pairs of these may be compared. Beside 26 bytes a sample, a
+    different text takes 12 bytes and its text, up to 21 more while it is looked up, and ``4 bands + 16 threads`` more
+    while bands are searched. With `memory` texts go to a temporary file, and bands are searched as many at a time as
+    fit, down to 20 bytes a text.
 
     datasketch chooses bands that weigh misses against false finds, 9 of 13 rows at the threshold 0.8 with 128 hashes,
     and so misses 60% of the pairs at it; since here each find is verified, misses alone decide: 21 bands of 6 rows.
@@ -184,7 +185,7 @@ def _open(
 def _distinct_texts(memory: int | None, stack: ExitStack) -> _core.DistinctTexts:
     if memory is None:
         return _core.DistinctTexts(0, -1)
-    spool = stack.enter_context(tempfile.TemporaryFile(prefix="divfast-"))
+    spool = stack.enter_context(tempfile.TemporaryFile(prefix="divfast-"))  # noqa: SIM115
     return _core.DistinctTexts(max(1, memory // 4), spool.fileno())
 
 
@@ -239,11 +240,10 @@ def _look(
 
 def _keep_largest(seen: _Seen, dump: int, block: Samples, near: NDArray[np.int64]) -> None:
     """Keep the texts of the largest clusters so far: of a prompt they are all there once its block is."""
-    sizes = np.bincount(near, minlength=1)
-    for row in np.argsort(-sizes, kind="stable")[:_LARGEST].tolist():
-        if sizes[row]:
-            text = _cut(block.text.row(row))
-            seen.exemplars[dump, int(block.positions[row])] = int(sizes[row]), text
+    sizes = np.bincount(near)
+    firsts = np.flatnonzero(sizes > 1)
+    for row in firsts[np.lexsort((block.positions[firsts], -sizes[firsts]))[:_LARGEST]].tolist():
+        seen.exemplars[dump, int(block.positions[row])] = int(sizes[row]), _cut(block.text.row(row))
     largest = sorted(seen.exemplars.items(), key=lambda item: (-item[1][0], item[0]))
     seen.exemplars = dict(largest[:_LARGEST])
 
@@ -331,66 +331,3 @@ def _signature(recipe: Recipe, seen: _Seen, prompts: int) -> Signature:
     parts: dict[str, Any] = {"scope": recipe.scope, "groups": prompts if recipe.scope == "prompt" else 1}
     parts |= {"rows": seen.rows, "norm": recipe.normalise, "data": f"{seen.fingerprint >> 32:08x}"}
     return Signature(recipe.canonical, parts | {"v": divfast.__version__})
-
-
-def kept_records(
-    found: Clusters, source: Any, *, join: bool = False, **reading: Any
-) -> Iterator[dict[str, Any]]:
-    """Read a dump again and yield its prompts with the samples that are kept, as records of the paper's JSON Lines.
-
-    Parameters
-    ----------
-    found : Clusters
-        What `find_duplicates` said of the dump.
-    source, join, **reading
-        As they were given to it; one dump, or parts of one.
-
-    Yields
-    ------
-    dict
-        ``input_id``, ``prompt``, ``outputs``. A prompt whose samples are all duplicates of others' has no outputs.
-
-    Raises
-    ------
-    DataError
-        Where there are several dumps, one that cannot be read twice, or one that has changed.
-    """
-    check_kept(source, join=join)
-    dumps = _open(source, join, engine.memory(), reading)
-    for _, _, blocks in dumps:
-        for block in blocks:
-            at = np.searchsorted(found.position, block.positions)
-            if np.any(at >= len(found.position)) or np.any(found.position[at] != block.positions):
-                raise DataError(
-                    "changed while it was read.",
-                    where=found.dumps[0],
-                    remedy="Wait until the sampler has finished writing it.",
-                )
-            kept = found.kept[at]
-            for group, (name, prompt) in enumerate(
-                zip(block.ids.to_pylist(), block.prompts.to_pylist(), strict=True)
-            ):
-                start, stop = int(block.groups[group]), int(block.groups[group + 1])
-                rows = np.flatnonzero(kept[start:stop]) + start
-                yield {"input_id": name, "prompt": prompt, "outputs": block.text.take(rows).strings()}
-
-
-def check_kept(source: Any, *, join: bool) -> None:
-    """Raise `DataError` where `kept_records` cannot read a source again."""
-    if isinstance(source, (Samples, str, Path)):
-        source = [source]
-    items = list(source)
-    if not all(isinstance(item, (str, Path)) for item in items):
-        return
-    paths = find_dumps(items)
-    if any(str(path) == "-" for path in paths):
-        raise DataError(
-            "can be read only once, and a deduplicated dump needs it twice.",
-            where="stdin",
-            remedy="Put the samples into a file first.",
-        )
-    if len(paths) > 1 and not join:
-        raise MetricError(
-            "several dumps cannot become one: their prompts may have the same ids.",
-            remedy="Deduplicate them one by one, or say with --join that they are parts of one.",
-        )

@@ -170,7 +170,7 @@ class Clusters:
 
     @property
     def samples(self) -> pa.Table:
-        """``dump`` (where there are several), ``input_id``, ``position``, ``cluster``, ``size``, ``kept``, ``exact``."""
+        """``input_id``, ``position``, ``cluster``, ``size``, ``kept``, ``exact``; of several dumps also ``dump``."""
         return pa.Table.from_batches(list(self._batches()), self._schema())
 
     def _schema(self) -> pa.Schema:
