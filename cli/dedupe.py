@@ -101,7 +101,7 @@ _SHOWN = 70
 def dedupe(
     dumps: tuple[str, ...], form: str | None, output: str | None, kept: str | None, **settings: Any
 ) -> None:
-    """Find exact and near-duplicates among the samples of one or more dumps.
+    """Find exact and near-duplicates in one or more dumps.
 
     Equal texts are exact duplicates. Others are near-duplicates where the Jaccard similarity of their shingles,
     runs of characters or words, reaches the threshold; clusters are chains of these. The first sample of a
