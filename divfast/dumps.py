@@ -12,7 +12,7 @@ from typing import Any
 Progress = Callable[[int, int | None, str], None]
 
 
-def block_limits(memory: int | None) -> dict[str, int]:
+def block_limits(memory: int | None) -> dict[str, Any]:
     """Return the options of `divfast.read` with which work on a block takes about `memory` bytes."""
     if memory is None:
         return {}

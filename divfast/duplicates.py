@@ -156,7 +156,11 @@ def find_duplicates(
         for i, (name, _, blocks) in enumerate(dumps):
             rows, prompts = seen.rows, sum(map(len, seen.sizes))
             _look(seen, i, blocks, recipe, texts, told.of(i) if told else None)
-            fact = {"dump": name, "prompts": sum(map(len, seen.sizes)) - prompts, "samples": seen.rows - rows}
+            fact: dict[str, Any] = {
+                "dump": name,
+                "prompts": sum(map(len, seen.sizes)) - prompts,
+                "samples": seen.rows - rows,
+            }
             if isinstance(blocks, Blocks):
                 fact |= {"reader": blocks.reader, "counts": dict(blocks.counts)}
                 if blocks.skipped:
@@ -172,7 +176,7 @@ def _open(
     """Return name, files and samples of every dump."""
     if isinstance(source, Samples):
         return [(None, (), [source])]
-    items = [source] if isinstance(source, (str, Path)) else list(source)
+    items: list[Any] = [source] if isinstance(source, (str, Path)) else list(source)
     if not items or not all(isinstance(item, (str, Path)) for item in items):
         return [(None, (), [Samples.from_lists(items)])]
     paths = find_dumps(items)
@@ -267,7 +271,8 @@ def _finish(
     counts = np.concatenate([*seen.sizes, np.zeros(0, np.int64)])
     groups = np.repeat(np.arange(len(counts), dtype=whole), counts)
     equal: NDArray[Any] = np.concatenate([*seen.equal, np.zeros(0, np.uint32)])
-    seen.positions.clear(), seen.sizes.clear(), seen.equal.clear()
+    for parts in (seen.positions, seen.sizes, seen.equal):
+        parts.clear()
     if texts is not None:
         texts.finish()
         near: NDArray[Any] = equal
