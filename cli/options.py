@@ -15,6 +15,11 @@ SCOPES = ("prompt", "first", "pooled")
 PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
 DTYPES = ("float32", "bfloat16", "float16")
+DEDUPE_SCOPES = ("pooled", "prompt")
+UNITS = ("chars", "words")
+NORMALISATIONS = ("none", "fold")
+# Arguments that `reading` gives to a command.
+READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{letter}I": 2 ** (10 * i) for i, letter in enumerate("KMGT", 1)}
@@ -114,7 +119,7 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
 def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how work runs; changes no number."""
     return _all(
-        command,
+        working(command),
         click.option(
             "--backend",
             type=click.Choice(BACKENDS),
@@ -122,6 +127,13 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where metrics run; one that is named works or fails.",
         ),
+    )
+
+
+def working(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How much of the machine work may take; changes no number."""
+    return _all(
+        command,
         click.option(
             "--threads",
             type=click.IntRange(min=1),

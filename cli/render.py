@@ -86,9 +86,9 @@ def score_text(report: Report, form: str) -> str:
     if form == "json":
         return as_json(report.to_dict())
     if form == "csv":
-        return _csv(report)
+        return as_csv(*_rows(report))
     if form == "md":
-        return _md(report)
+        return as_md(*_rows(report))
     return _of_several(report) if report.several else _of_one(report)
 
 
@@ -273,9 +273,8 @@ def _rows(report: Report) -> tuple[list[str], list[list[Any]]]:
     return headers, [[row[name] for name in headers] for row in rows]
 
 
-def _csv(report: Report) -> str:
-    """Return a report as CSV, in full precision."""
-    headers, rows = _rows(report)
+def as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as CSV, in full precision."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(headers)
@@ -283,9 +282,8 @@ def _csv(report: Report) -> str:
     return text.getvalue().removesuffix("\n")
 
 
-def _md(report: Report) -> str:
-    """Return a report as a Markdown table."""
-    headers, rows = _rows(report)
+def as_md(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as Markdown; the last column is code."""
     lines = [headers, ["---"] * len(headers)]
     for row in rows:
         digits = _digits([value for value in row if isinstance(value, float)][:1])
@@ -300,10 +298,17 @@ def _md(report: Report) -> str:
 
 def score_remarks(report: Report) -> list[str]:
     """Return what happened on the way to the numbers, one line each."""
+    lines = [f"Left out: {report.run['left_out']}"] if "left_out" in report.run else []
+    lines += reading_remarks(report.counts, report.run["dumps"])
+    if undefined := _undefined(report):
+        lines.append(f"Undefined: {', '.join(undefined)}.")
+    return lines
+
+
+def reading_remarks(counts: dict[str, int], dumps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what readers changed or left out, one line each."""
     lines = []
-    counts = report.counts
-    if "left_out" in report.run:
-        lines.append(f"Left out: {report.run['left_out']}")
+    counts = dict(counts)
     if stripped := counts.pop("reasoning_stripped", 0):
         emptied = counts.pop("reasoning_emptied", 0)
         lines.append(
@@ -315,12 +320,10 @@ def score_remarks(report: Report) -> list[str]:
     if surrogates := counts.pop("lone_surrogates", 0):
         lines.append(f"Lone surrogates that became U+FFFD: {surrogates:,}.")
     if skipped := counts.pop("skipped", 0):
-        listed = [line for dump in report.run["dumps"] for line in dump.get("skipped_records", ())]
+        listed = [line for dump in dumps for line in dump.get("skipped_records", ())]
         more = f" And {skipped - 3:,} more." if skipped > 3 else ""
         lines.append(f"Bad records skipped: {skipped:,}. {' '.join(listed[:3])}{more}")
     lines += [f"{name.replace('_', ' ').capitalize()}: {count:,}." for name, count in counts.items()]
-    if undefined := _undefined(report):
-        lines.append(f"Undefined: {', '.join(undefined)}.")
     return lines
 
 

@@ -87,6 +87,7 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
 }
 
 void bind_json(py::module_& m);
+void bind_minhash(py::module_& m);
 void bind_ngrams(py::module_& m);
 void bind_pairs(py::module_& m);
 void bind_resample(py::module_& m);

@@ -129,6 +129,59 @@ def strip_reasoning(values: _Bytes, offsets: _Ints) -> tuple[_Texts, int, int] |
     None, and nothing is copied, where no text has one.
     """
 
+def fold_text(values: _Bytes, offsets: _Ints, threads: int = 0) -> _Texts:
+    """Return texts in lower case, each run of white space one blank, none at the ends."""
+
+def group_duplicates(
+    values: _Bytes,
+    offsets: _Ints,
+    groups: _Ints,
+    near: bool,
+    unit: str,
+    n: int,
+    threshold: float,
+    threads: int = 0,
+) -> tuple[_Ints, _Ints]:
+    """Return for every row the first row of its group with the same text, and the first of its cluster.
+
+    Clusters are the components of all pairs whose sets of shingles (`n` of ``chars`` or ``words``) have a Jaccard
+    similarity of at least the threshold; without `near` only of equal texts.
+    """
+
+class DistinctTexts:
+    """The different texts of a corpus that comes in blocks, numbered in order of first appearance.
+
+    Past `limit` bytes (0: no limit) they are kept in `file`, an open descriptor (-1: none).
+    """
+
+    def __init__(self, limit: int, file: int) -> None: ...
+    def __len__(self) -> int: ...
+    def add(self, values: _Bytes, offsets: _Ints, threads: int = 0) -> NDArray[np.uint32]:
+        """Return the number of the text of every row."""
+
+    def finish(self) -> None:
+        """Free what only `add` needs."""
+
+    def near(
+        self,
+        unit: str,
+        n: int,
+        threshold: float,
+        bands: int,
+        rows: int,
+        seed: int,
+        limit: int,
+        threads: int = 0,
+    ) -> NDArray[np.uint32]:
+        """Return for every text the first one of its cluster of near-duplicates.
+
+        Two texts are compared where their MinHash signatures of ``bands * rows`` hashes agree in all rows of a band.
+        Keys of bands take `limit` bytes (0: no limit).
+        """
+
+    def gather(self, numbers: NDArray[np.uint32]) -> _Texts:
+        """Return the texts of these numbers."""
+
 class KeyIndex:
     """Numbers keys in order of first appearance, over as many blocks as there are."""
 

@@ -5,10 +5,30 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 Progress = Callable[[int, int | None, str], None]
+
+
+def block_limits(memory: int | None) -> dict[str, Any]:
+    """Return the options of `divfast.read` with which work on a block takes about `memory` bytes."""
+    if memory is None:
+        return {}
+    # A block, its tokens (8 bytes each) and the scratch of a metric are alive at once: about 16 times its text.
+    return {
+        "block_bytes": max(1 << 16, min(4 << 20, memory // 16)),
+        "block_rows": max(256, min(1 << 16, memory >> 14)),
+    }
+
+
+def total_counts(dumps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return what readers changed or left out, summed over the facts of all dumps."""
+    total: Counter[str] = Counter()
+    for facts in dumps:
+        total.update(facts.get("counts", {}))
+    return dict(total)
 
 
 def stem(path: Path) -> str:

@@ -6,9 +6,10 @@ import contextlib
 import json
 import math
 import os
+import platform
+import sys
 import tempfile
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+import divfast
+from divfast import engine
+from divfast.dumps import total_counts
 from divfast.errors import MetricError, OutputError, nearest, os_reason
 from divfast.scope import Scope
 
@@ -154,10 +158,7 @@ class Report:
     @property
     def counts(self) -> dict[str, int]:
         """What readers changed or left out, over all dumps; see `divfast.readers.records.Reading`."""
-        total: Counter[str] = Counter()
-        for facts in self.run["dumps"]:
-            total.update(facts.get("counts", {}))
-        return dict(total)
+        return total_counts(self.run["dumps"])
 
     def save(self, folder: str | Path) -> None:
         """Write ``groups.parquet`` and ``report.json`` into `folder`.
@@ -182,6 +183,20 @@ class Report:
                 folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
             }
         )
+
+
+def run_facts(seconds: float) -> dict[str, Any]:
+    """Return what changes only the time of a run, or says where it was made."""
+    return {
+        "version": divfast.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "threads": engine.threads(),
+        "seconds": round(seconds, 3),
+        "command": list(sys.argv),
+    }
 
 
 def check_folder(folder: str | Path) -> None:

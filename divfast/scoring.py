@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,14 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-import divfast
 from divfast import engine
-from divfast.dumps import AllDumps, Progress, short_names, tell_apart
+from divfast.dumps import AllDumps, Progress, block_limits, short_names, tell_apart
 from divfast.errors import DataError, MetricError
 from divfast.loop import Scored, score_blocks
 from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
 from divfast.readers import find_dumps, read
-from divfast.result import Report
+from divfast.result import Report, run_facts
 from divfast.samples import Ragged, Samples
 from divfast.scope import one_group
 from divfast.stats import REPLICATES
@@ -177,13 +173,7 @@ def _score_dumps(
     sources = [source] if isinstance(source, (str, Path)) else list(source)
     paths = find_dumps(sources)
     dumps: list[list[Path]] = [paths] if join else [[path] for path in paths]
-    limits: dict[str, Any] = {}
-    if memory is not None:
-        # A block, its tokens (8 bytes each) and the scratch of a metric are alive at once: about 16 times its text.
-        limits = {
-            "block_bytes": max(1 << 16, min(4 << 20, memory // 16)),
-            "block_rows": max(256, min(1 << 16, memory >> 14)),
-        }
+    limits = block_limits(memory)
     # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
     together = len(dumps) > 1 and not plan.shares_vectors
     names = short_names([dump[0] for dump in dumps])
@@ -221,18 +211,10 @@ def _report(
             for name, value in (("task", first.task), ("model", first.model)):
                 table = table.add_column(0, name, pa.array([value] * len(table), pa.large_string()))
         tables.append(table)
-    run: dict[str, Any] = {
-        "version": divfast.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pyarrow": pa.__version__,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "threads": engine.threads(),
+    run = run_facts(seconds) | {
         "backend": "cpu" if plan.backend == "auto" else plan.backend,
         "seed": plan.seed,
         "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
-        "seconds": round(seconds, 3),
-        "command": list(sys.argv),
         "dumps": [part.facts for part in scored],
     }
     if not asked and plan.vectors is None:
