@@ -42,6 +42,12 @@ def tokenize(values: _Bytes, offsets: _Ints, tokenizer: str, threads: int = 0) -
 def token_strings(text: bytes, tokenizer: str) -> list[bytes]:
     """Return the tokens of one text as UTF-8."""
 
+def token_spans(text: bytes, tokenizer: str) -> _Ints:
+    """Return where each token of one text begins and ends in it, in bytes: two numbers a token.
+
+    For ``whitespace``, ``words`` and ``chars``; ``ValueError`` for a tokenizer that changes the text before it splits it.
+    """
+
 def ngram_counts(
     values: _Fingerprints, offsets: _Ints, groups: _Ints, max_order: int, threads: int = 0
 ) -> tuple[_Ints, _Ints]:
