@@ -60,7 +60,8 @@ void bind_stream(py::class_<Stream>& stream) {
             py::arg("values"), py::arg("offsets"), py::arg("places"), py::arg("continues") = false,
             py::arg("open") = false, py::arg("threads") = 0)
         .def_property_readonly("tokens", &Stream::tokens)
-        .def_property_readonly("grams", &Stream::grams);
+        .def_property_readonly("grams", &Stream::grams)
+        .def_property_readonly("fingerprint", &Stream::fingerprint);
 }
 
 py::tuple keys_of(const Array<uint64_t>& values, const Array<int64_t>& offsets, int n, int threads) {

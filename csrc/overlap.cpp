@@ -68,6 +68,15 @@ std::unique_ptr<NgramStream::Workspace> NgramStream::borrow() {
     return work;
 }
 
+void NgramStream::pass_on(const std::vector<uint64_t>& keys, const std::vector<From>& from) {
+    if (keys.empty()) return;
+    take(keys, from);
+    uint64_t sum = 0;
+    for (const uint64_t key : keys) sum += key;
+    sum_ += sum;
+    grams_ += static_cast<int64_t>(keys.size());
+}
+
 template <typename Load>
 void NgramStream::add(const Pieces& pieces, const int64_t* places, bool continues, bool open, int threads,
                       const Load& load) {
@@ -92,10 +101,8 @@ void NgramStream::add(const Pieces& pieces, const int64_t* places, bool continue
         work->tokens.values.clear();
         work->tokens.offsets.assign(1, 0);
         load(first, last, work->tokens);
-        int64_t grams = 0;
-        const auto pass_on = [&] {
-            if (!work->keys.empty()) take(work->keys, work->from);
-            grams += static_cast<int64_t>(work->keys.size());
+        const auto pass = [&] {
+            pass_on(work->keys, work->from);
             work->keys.clear();
             work->from.clear();
         };
@@ -113,14 +120,13 @@ void NgramStream::add(const Pieces& pieces, const int64_t* places, bool continue
             hash_.each(begin, size, [&](uint64_t key) {
                 work->keys.push_back(key);
                 if (work->keys.size() == kBatch) {
-                    pass_on();
+                    pass();
                     work->from.push_back({0, place});
                 }
             });
         }
-        pass_on();
+        pass();
         tokens_ += static_cast<int64_t>(work->tokens.values.size());
-        grams_ += grams;
         std::lock_guard<std::mutex> lock(guard_);
         idle_.push_back(std::move(work));
     });
@@ -132,8 +138,7 @@ void NgramStream::add(const Pieces& pieces, const int64_t* places, bool continue
             across = tail_;
             across.insert(across.end(), end.head.begin(), end.head.end());
             hash_.each(across.data(), across.size(), [&](uint64_t key) { keys.push_back(key); });
-            if (!keys.empty()) take(keys, {{0, places[pieces.row[static_cast<size_t>(i)]]}});
-            grams_ += static_cast<int64_t>(keys.size());
+            pass_on(keys, {{0, places[pieces.row[static_cast<size_t>(i)]]}});
             keys.clear();
         } else {
             tail_.clear();

@@ -72,6 +72,8 @@ class NgramStream {
     int n() const { return static_cast<int>(hash_.n()); }
     int64_t tokens() const { return tokens_; }
     int64_t grams() const { return grams_; }
+    // The sum of all keys: the same for the same n-grams in any order, whatever the documents and the blocks.
+    uint64_t fingerprint() const { return sum_; }
 
   protected:
     // Keys from `first` on, up to the next entry, stand at `place`.
@@ -85,6 +87,7 @@ class NgramStream {
   private:
     struct Pieces;
     struct Workspace;
+    void pass_on(const std::vector<uint64_t>& keys, const std::vector<From>& from);
     template <typename Load>
     void add(const Pieces& pieces, const int64_t* places, bool continues, bool open, int threads, const Load& load);
     std::unique_ptr<Workspace> borrow();
@@ -92,6 +95,7 @@ class NgramStream {
     NgramHash hash_;
     std::vector<uint64_t> tail_;  // the last tokens of a document that goes on, n - 1 at most
     std::atomic<int64_t> tokens_{0}, grams_{0};
+    std::atomic<uint64_t> sum_{0};
     std::vector<std::unique_ptr<Workspace>> idle_;
     std::mutex guard_;
 };

@@ -185,6 +185,10 @@ class NgramProbe:
     def grams(self) -> int:
         """How many n-grams were taken, equal ones each time."""
 
+    @property
+    def fingerprint(self) -> int:
+        """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
+
     def places(self, keys: _Fingerprints, threads: int = 0) -> _Ints:
         """Return for every key the least place at which it occurred, or -1."""
 
@@ -228,6 +232,10 @@ class NgramSorter:
     @property
     def grams(self) -> int:
         """How many n-grams were taken, equal ones each time."""
+
+    @property
+    def fingerprint(self) -> int:
+        """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
 
     def write(self, out: int, offset: int) -> tuple[int, int]:
         """Write the keys and the directory to an open file; return how many keys, and the bits of the directory."""
