@@ -161,9 +161,9 @@ class NgramProbe:
         open: bool = False,
         threads: int = 0,
     ) -> None:
-        """Take a block of texts, a row a document; `continues` and `open` say that the first and the last row are parts.
+        """Take a block of texts, a row a document, each at its place.
 
-        Between two parts of a document there must be a blank. `places` is where each row stands.
+        `continues` and `open` say that the first and the last row are parts; between two parts there must be a blank.
         """
 
     def add_tokens(
@@ -209,9 +209,9 @@ class NgramSorter:
         open: bool = False,
         threads: int = 0,
     ) -> None:
-        """Take a block of texts, a row a document; `continues` and `open` say that the first and the last row are parts.
+        """Take a block of texts, a row a document, each at its place.
 
-        Between two parts of a document there must be a blank. `places` is where each row stands.
+        `continues` and `open` say that the first and the last row are parts; between two parts there must be a blank.
         """
 
     def add_tokens(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
-from divfast.errors import DataError, OutputError
+from divfast.errors import DataError, OutputError, os_reason
 from divfast.result import check_folder, write_whole
 
 _MAGIC = b"divfast n-grams\n"
@@ -112,7 +112,7 @@ class NgramIndex:
         except RuntimeError as error:
             raise self._broken(f"{error}.") from None
         except OSError as error:
-            raise self._broken(f"cannot be read: {error.strerror.lower()}.") from None
+            raise self._broken(f"cannot be read: {os_reason(error)}.") from None
         return found.astype(np.bool_)
 
 

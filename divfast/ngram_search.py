@@ -103,12 +103,12 @@ def stream_into(
     for number, texts in enumerate(training):
         for block in texts.blocks(view.name, counts):
             places = (number << _LINE_BITS) + block.lines
-            parts = {"continues": block.continues, "open": block.open, "threads": engine.threads()}
+            parts = (block.continues, block.open, engine.threads())
             if view.name in BUILT_IN:
-                stream.add_text(block.text.values, block.text.offsets, places, view.name, **parts)
+                stream.add_text(block.text.values, block.text.offsets, places, view.name, *parts)
             else:
                 tokens = tokens_of(view, block.text)
-                stream.add_tokens(tokens.values, tokens.offsets, places, **parts)
+                stream.add_tokens(tokens.values, tokens.offsets, places, *parts)
             many += len(block.text) - block.continues
             if progress is not None and texts.held is None:
                 progress(done + texts.source.consumed, total, "bytes")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,8 @@ TOKENIZER = "words"
 
 _MOST_N = 10_000
 
-Given = str | Path | pa.Array | Ragged | Sequence[str | Path]
+# A pyarrow.Array too; it has no types.
+Given: TypeAlias = str | Path | Ragged | Sequence[str | Path]
 
 
 def overlap(
@@ -215,10 +216,10 @@ def build_index(
 
 
 def _named(texts: Given, what: str) -> list[tuple[str, Ragged | None]]:
-    if isinstance(texts, (pa.Array, pa.ChunkedArray)):
-        return [(what, Ragged.from_arrow(texts))]
     if isinstance(texts, Ragged):
         return [(what, texts)]
+    if hasattr(texts, "type"):
+        return [(what, Ragged.from_arrow(texts))]
     paths = [texts] if isinstance(texts, (str, Path)) else list(texts)
     if not paths:
         raise DataError(f"there is no {what}.", remedy="Name at least one file.")
@@ -241,9 +242,7 @@ def _check_inputs(training: Sequence[Texts], asked: Sequence[Texts]) -> None:
         raise DataError("can be read once only.", where="stdin", remedy="Give one of them as a file.")
 
 
-def _settle(
-    n: int | None, tokenizer: str | None, indexes: Sequence[NgramIndex]
-) -> tuple[int, str, Any]:
+def _settle(n: int | None, tokenizer: str | None, indexes: Sequence[NgramIndex]) -> tuple[int, str, Any]:
     """Return n, the tokenizer's name and the tokenizer, which all indexes must share."""
     first = indexes[0].facts if indexes else None
     if n is None:
@@ -272,7 +271,12 @@ def _names(asked: Sequence[Texts]) -> list[str]:
 
 
 def _results(
-    table: pa.Table, names: Sequence[str], fingerprints: Sequence[int], n: int, parts: dict[str, str], seed: int
+    table: pa.Table,
+    names: Sequence[str],
+    fingerprints: Sequence[int],
+    n: int,
+    parts: dict[str, str],
+    seed: int,
 ) -> list[Coverage]:
     evaluation = table["evaluation"].to_numpy()
     out = []

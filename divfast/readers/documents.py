@@ -29,7 +29,17 @@ CHAT_FIELDS = ("messages", "conversations", "conversation")
 # Where no field holds the whole text, these together are it.
 PART_FIELDS = (*PROMPT_FIELDS, "problem", *(name for name, _ in OUTPUT_FIELDS), "answer", "chosen")
 # What an evaluation asks; the first that is there.
-QUESTION_FIELDS = ("prompt", "question", "problem", "instruction", "query", "text", "code", "input", "content")
+QUESTION_FIELDS = (
+    "prompt",
+    "question",
+    "problem",
+    "instruction",
+    "query",
+    "text",
+    "code",
+    "input",
+    "content",
+)
 
 _PLAIN_SUFFIXES = (".txt", ".text", ".md", ".rst", ".tex")
 # These tokenizers delete line breaks, so that a break parts no tokens.
@@ -338,7 +348,7 @@ def _of_column(
     else:
         return Documents(text_of(column, reading), rows, ids)
     again = np.repeat(np.arange(len(column)), counts)
-    return Documents(text, rows[again], [ids[i] for i in again] if ids else ())
+    return Documents(text, rows[again], [ids[i] for i in again.tolist()] if ids else ())
 
 
 def _of_dump(
@@ -354,7 +364,9 @@ def _of_dump(
         known = [*QUESTION_FIELDS, *CHAT_FIELDS] if questions else [*TEXT_FIELDS, *CHAT_FIELDS, *PART_FIELDS]
         reading.fail(
             "no field with text that is known by name." if names else "holds no text that can be read.",
-            f"Name one of its fields: {shown}." if names else f"Give records with one of: {', '.join(known)}.",
+            f"Name one of its fields: {shown}."
+            if names
+            else f"Give records with one of: {', '.join(known)}.",
         )
     options = reading.options
     for block in read(source.path, columns=(), on_error=options.on_error, block_bytes=options.block_bytes):
