@@ -45,7 +45,7 @@ def token_strings(text: bytes, tokenizer: str) -> list[bytes]:
 def token_spans(text: bytes, tokenizer: str) -> _Ints:
     """Return where each token of one text begins and ends in it, in bytes: two numbers a token.
 
-    For ``whitespace``, ``words`` and ``chars``; ``ValueError`` for a tokenizer that changes the text before it splits it.
+    For ``whitespace``, ``words`` and ``chars``; ``ValueError`` for a tokenizer that changes the text first.
     """
 
 def ngram_counts(

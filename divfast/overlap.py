@@ -212,7 +212,7 @@ def build_index(
                 "divfast": divfast.__version__,
             }
 
-        return write_index(Path(path), n, room() * 3 // 4, fill)
+        return write_index(Path(path), n, max(room() // 2, room() * 3 // 4 - (64 << 20)), fill)
 
 
 def _named(texts: Given, what: str) -> list[tuple[str, Ragged | None]]:
