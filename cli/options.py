@@ -60,6 +60,21 @@ def formats(*names: str) -> Decorator:
     return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
 
 
+on_error = click.option(
+    "--on-error",
+    type=click.Choice(("fail", "skip")),
+    default="fail",
+    show_default=True,
+    help="Stop at a bad record, or leave it out and say so.",
+)
+threads = click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores, or DIVFAST_THREADS."
+)
+memory = click.option(
+    "--memory", type=Size(), metavar="SIZE", help="About how much to work in, such as 1GB or 512MB."
+)
+
+
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """How dumps are read."""
     return _all(
@@ -83,13 +98,7 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Keep what stands before the last </think>; it is stripped by default.",
         ),
-        click.option(
-            "--on-error",
-            type=click.Choice(("fail", "skip")),
-            default="fail",
-            show_default=True,
-            help="Stop at a bad record, or leave it out and say so.",
-        ),
+        on_error,
     )
 
 
@@ -134,15 +143,8 @@ def working(command: Callable[..., Any]) -> Callable[..., Any]:
     """How much of the machine work may take; changes no number."""
     return _all(
         command,
-        click.option(
-            "--threads",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Default: all cores, or DIVFAST_THREADS.",
-        ),
-        click.option(
-            "--memory", type=Size(), metavar="SIZE", help="About how much to work in, such as 1GB or 512MB."
-        ),
+        threads,
+        memory,
     )
 
 

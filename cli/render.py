@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from divfast.coverage import Coverage
     from divfast.result import Report, Result
 
 # Wide enough for signatures in a file or a pipe, where there is no terminal to ask.
@@ -81,14 +82,17 @@ def table(
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
+def flat_text(report: Mapping[str, Any], form: str) -> str:
+    """Return what ``report.json`` holds as ``json``, or its results, one a line, as ``csv`` or ``md``."""
+    if form == "json":
+        return as_json(report)
+    return as_csv(*_rows(report)) if form == "csv" else as_md(*_rows(report))
+
+
 def score_text(report: Report, form: str) -> str:
     """Return a report as ``table``, ``json``, ``csv`` or ``md``."""
-    if form == "json":
-        return as_json(report.to_dict())
-    if form == "csv":
-        return as_csv(*_rows(report))
-    if form == "md":
-        return as_md(*_rows(report))
+    if form != "table":
+        return flat_text(report.to_dict(), form)
     return _of_several(report) if report.several else _of_one(report)
 
 
@@ -98,14 +102,14 @@ def _of_one(report: Report) -> str:
     title = ", ".join([*named, many(dump["prompts"], "prompt"), many(dump["samples"], "sample")])
     rows = []
     for result in report:
-        digits = _digits([result.value])
+        digits = decimals([result.value])
         rows.append(
             [
                 result.metric,
                 result.scope,
-                _number(result.value, digits),
-                "" if math.isnan(result.std) else _number(result.std, digits),
-                _interval(result, digits),
+                number(result.value, digits),
+                "" if math.isnan(result.std) else number(result.std, digits),
+                interval(result, digits),
                 f"{result.undefined} of {result.groups}" if result.undefined else "",
                 result.unit,
             ]
@@ -116,7 +120,7 @@ def _of_one(report: Report) -> str:
     grid = table(
         [headers[i] for i in kept], [[row[i] for i in kept] for row in rows], right=right, wrap=("unit",)
     )
-    return "\n".join([_bold(title), "", grid, "", *_signatures([[result] for result in report])])
+    return "\n".join([_bold(title), "", grid, "", *signatures([[result] for result in report])])
 
 
 def _of_several(report: Report) -> str:
@@ -136,7 +140,7 @@ def _of_several(report: Report) -> str:
         cells = {metric: _cells(results) for (_, metric), results in columns}
         for some in _that_fit(labels, cells):
             parts += [table([*labels, *some], zip(*labels.values(), *some.values(), strict=True)), ""]
-    parts += [*_signatures(list(by_column.values())), "", _dumps(report, labels, list(by_column.values()))]
+    parts += [*signatures(list(by_column.values())), "", _dumps(report, labels, list(by_column.values()))]
     return "\n".join(parts)
 
 
@@ -145,16 +149,16 @@ def _cells(results: Sequence[Result]) -> list[Any]:
     from rich.text import Text
 
     values = [result.value for result in results]
-    digits = _digits(values)
+    digits = decimals(values)
     known = [value for value in values if not math.isnan(value)]
     longest = max(known, default=0.0) if min(known, default=0.0) >= 0 else 0.0
-    wide = max(len(_number(value, digits)) for value in values)
+    wide = max(len(number(value, digits)) for value in values)
     cells = []
     for result in results:
-        cell = Text(_number(result.value, digits).rjust(wide))
+        cell = Text(number(result.value, digits).rjust(wide))
         if longest > 0 and not math.isnan(result.value):
             cell.append(" ").append(_bar(result.value / longest), style="cyan")
-        for line in (_interval(result, digits), f"{result.undefined} undefined" if result.undefined else ""):
+        for line in (interval(result, digits), f"{result.undefined} undefined" if result.undefined else ""):
             if line:
                 cell.append("\n").append(line, style="dim")
         cells.append(cell)
@@ -186,7 +190,7 @@ def _that_fit(
     yield fits
 
 
-def _signatures(columns: Sequence[Sequence[Result]]) -> list[str]:
+def signatures(columns: Sequence[Sequence[Result | Coverage]]) -> list[str]:
     """Return one line a column; what is not the same for all dumps is a star."""
     lines = []
     for results in columns:
@@ -226,7 +230,7 @@ def many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _digits(values: Iterable[float]) -> int:
+def decimals(values: Iterable[float]) -> int:
     """Return decimals that show three digits of the smallest value, or tenths where there are hundreds."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     if not sizes:
@@ -234,11 +238,13 @@ def _digits(values: Iterable[float]) -> int:
     return 1 if max(sizes) >= 100 else min(6, max(3, 2 - math.floor(math.log10(min(sizes)))))
 
 
-def _number(value: float, digits: int) -> str:
+def number(value: float, digits: int) -> str:
+    """Return a number with so many decimals."""
     return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _interval(result: Result, digits: int) -> str:
+def interval(result: Result | Coverage, digits: int) -> str:
+    """Return the ends of an interval; nothing where there is none."""
     low, high = result.interval
     dash = "–" if _can_show("–") else "-"
     return "" if math.isnan(low) else f"{low:.{digits}f}{dash}{high:.{digits}f}"
@@ -252,25 +258,15 @@ def _can_show(text: str) -> bool:
     return True
 
 
-def _rows(report: Report) -> tuple[list[str], list[list[Any]]]:
+def _rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Return the columns of a flat table and its rows, one a result, None for what is undefined."""
-    entries = report.to_dict()["results"]
     rows = []
-    for entry in entries:
-        low, high = entry.pop("interval")
-        signature = entry.pop("signature")
-        rows.append({**entry, "low": low, "high": high, "signature": signature})
-    headers = [
-        *(["model", "task"] if report.several else []),
-        "metric",
-        "scope",
-        "value",
-        "std",
-        "low",
-        "high",
-    ]
-    headers += ["groups", "undefined", "unit", "signature"]
-    return headers, [[row[name] for name in headers] for row in rows]
+    for entry in report["results"]:
+        row: dict[str, Any] = {}
+        for name, value in entry.items():
+            row |= {"low": value[0], "high": value[1]} if name == "interval" else {name: value}
+        rows.append(row)
+    return list(rows[0]), [list(row.values()) for row in rows]
 
 
 def as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -286,7 +282,7 @@ def as_md(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table as Markdown; the last column is code."""
     lines = [headers, ["---"] * len(headers)]
     for row in rows:
-        digits = _digits([value for value in row if isinstance(value, float)][:1])
+        digits = decimals([value for value in row if isinstance(value, float)][:1])
         cells = [
             f"{cell:.{digits}f}" if isinstance(cell, float) else "" if cell is None else str(cell)
             for cell in row

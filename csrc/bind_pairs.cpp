@@ -1,6 +1,6 @@
 #include "alignment.hpp"
 #include "bindings.hpp"
-#include "overlap.hpp"
+#include "pair_ngrams.hpp"
 
 #include <chrono>
 #include <future>

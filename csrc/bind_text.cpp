@@ -46,6 +46,13 @@ py::tuple gather_rows(const Array<Stored>& values, const Array<int64_t>& offsets
 void bind_text(py::module_& m) {
     m.def("tokenize", &tokenize_text, py::arg("values"), py::arg("offsets"), py::arg("tokenizer"), py::arg("threads") = 0);
     m.def("token_strings", &tokens_of, py::arg("text"), py::arg("tokenizer"));
+    m.def(
+        "token_spans",
+        [](const py::bytes& text, const std::string& name) {
+            const std::string_view bytes = text;
+            return own(token_spans(bytes.data(), bytes.data() + bytes.size(), tokenizer_from_name(name)));
+        },
+        py::arg("text"), py::arg("tokenizer"));
     m.def("gather_bytes", &gather_rows<char, uint8_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
     m.def("gather_tokens", &gather_rows<uint64_t, uint64_t>, py::arg("values"), py::arg("offsets"), py::arg("index"));
 

@@ -90,6 +90,7 @@ void bind_json(py::module_& m);
 void bind_minhash(py::module_& m);
 void bind_ngrams(py::module_& m);
 void bind_pairs(py::module_& m);
+void bind_overlap(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_text(py::module_& m);
 

@@ -1,272 +1,258 @@
 #include "overlap.hpp"
 
-#include "shared_ngrams.hpp"
-#include "utf8.hpp"
+#include <limits>
 
 namespace divfast {
 namespace {
 
-// Sixteen rows side by side, a count of each.
-using Counts = uint32_t __attribute__((vector_size(64)));
-constexpr int64_t kRows = 16;
-struct alignas(64) CountLine {
-    Counts counts = {};
-};
+constexpr int64_t kTaskBytes = 1 << 18;   // of text, or of tokens: what a thread does at a time
+constexpr int64_t kPieceBytes = 1 << 20;  // longer documents are cut
+constexpr size_t kBatch = 1 << 14;        // keys that are passed on at a time
+constexpr size_t kAhead = 16;
+constexpr int64_t kNowhere = std::numeric_limits<int64_t>::max();
 
-// How many n-grams each of sixteen rows shares with another one: the sum of the smaller counts.
-DIVFAST_CLONES void add_shared(const CountLine* table, const SharedNgrams::Entry* entries, size_t n, uint32_t* out) {
-    Counts sum = {};
-    for (size_t i = 0; i < n; ++i) {
-        const Counts here = table[entries[i].ngram].counts, there = Counts{} + entries[i].count;
-        sum += here < there ? here : there;
-    }
-    for (int lane = 0; lane < kRows; ++lane) out[lane] = sum[lane];
+// For every tokenizer a blank parts tokens.
+const char* next_blank(const char* p, const char* end) {
+    const void* blank = p < end ? std::memchr(p, ' ', static_cast<size_t>(end - p)) : nullptr;
+    return blank == nullptr ? end : static_cast<const char*>(blank);
 }
-
-struct Jaccard {
-    int order;
-    bool multiset;
-
-    void take(const RaggedView<uint64_t>& tokens, const std::vector<int64_t>& rows, SharedNgrams& out) const {
-        Sequences sequences;
-        for (const int64_t row : rows) {
-            sequences.symbols.insert(sequences.symbols.end(), tokens.begin(row), tokens.end(row));
-            sequences.close_row();
-        }
-        out.add(sequences, order, order);
-    }
-    bool counts() const { return multiset; }
-    int64_t size(const SharedNgrams& ngrams, int64_t row) const {
-        return multiset ? ngrams.row(row, 0).total : ngrams.row(row, 0).different;
-    }
-    void add_equal(const SharedNgrams& ngrams, int64_t row, double times, PairSum& sum) const {
-        if (size(ngrams, row) > 0) sum.add(0.0, times);
-    }
-    void add(const SharedNgrams& ngrams, int64_t a, int64_t b, const uint32_t* shared, int64_t, double times,
-             PairSum& sum) const {
-        const int64_t all = size(ngrams, a) + size(ngrams, b) - int64_t{*shared};
-        if (all > 0) sum.add(1.0 - static_cast<double>(*shared) / static_cast<double>(all), times);
-    }
-};
-
-// The words of chrF++ as sacrebleu cuts them: at white space, then one mark of punctuation off the end or the start.
-template <typename Emit>
-void split_chrf_words(const char* p, const char* end, const Emit& emit) {
-    const auto is_mark = [](char c) {
-        return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
-    };
-    while (p < end) {
-        const char* start = p;
-        int64_t characters = 0;
-        const char* stop = p;
-        while (p < end) {
-            stop = p;
-            if (is_space(decode_utf8(p, end))) break;
-            ++characters;
-            stop = p;
-        }
-        if (characters == 0) continue;
-        if (characters > 1 && is_mark(stop[-1])) {
-            emit(start, stop - 1);
-            emit(stop - 1, stop);
-        } else if (characters > 1 && is_mark(*start)) {
-            emit(start, start + 1);
-            emit(start + 1, stop);
-        } else {
-            emit(start, stop);
-        }
-    }
-}
-
-struct Chrf {
-    int char_order, word_order;
-    double beta;
-
-    void take(const RaggedView<char>& text, const std::vector<int64_t>& rows, SharedNgrams& out) const {
-        Sequences sequences;
-        for (const int64_t row : rows) {
-            for (const char *p = text.begin(row), *end = text.end(row); p < end;) {
-                const uint32_t code = decode_utf8(p, end);
-                if (!is_space(code)) sequences.symbols.push_back(code);
-            }
-            sequences.close_row();
-        }
-        out.add(sequences, 1, char_order);
-        if (word_order == 0) return;
-        sequences.clear();
-        for (const int64_t row : rows) {
-            split_chrf_words(text.begin(row), text.end(row), [&](const char* begin, const char* end) {
-                sequences.symbols.push_back(hash_bytes(begin, static_cast<size_t>(end - begin)));
-            });
-            sequences.close_row();
-        }
-        out.add(sequences, 1, word_order);
-    }
-    bool counts() const { return true; }
-    void add_equal(const SharedNgrams& ngrams, int64_t row, double times, PairSum& sum) const {
-        sum.add(ngrams.row(row, 0).total > 0 ? 100.0 : 0.0, times);
-    }
-    void add(const SharedNgrams& ngrams, int64_t a, int64_t b, const uint32_t* shared, int64_t step, double times,
-             PairSum& sum) const {
-        double of_a = 0.0, of_b = 0.0;
-        int orders = 0;
-        for (int order = 0; order < ngrams.orders(); ++order) {
-            const int64_t all_a = ngrams.row(a, order).total, all_b = ngrams.row(b, order).total;
-            // Only an order that both have counts.
-            if (all_a == 0 || all_b == 0) continue;
-            ++orders;
-            const auto both = static_cast<double>(shared[order * step]);
-            of_a += both / static_cast<double>(all_a);
-            of_b += both / static_cast<double>(all_b);
-        }
-        double score = 0.0;
-        if (of_a > 0.0) {
-            const double precision = of_a / orders, recall = of_b / orders, square = beta * beta;
-            const double product = (1.0 + square) * precision * recall;
-            score = 50.0 * (product / (square * precision + recall) + product / (square * recall + precision));
-        }
-        sum.add(score, times);
-    }
-};
-
-template <typename Rule, typename T>
-class Overlap {
-  public:
-    struct Scratch {
-        std::vector<uint32_t> slots;  // of every n-gram; 0 where none of the sixteen rows has it
-        std::vector<CountLine> table;
-        std::vector<SharedNgrams::Entry> passing;
-        std::vector<uint32_t> shared;  // orders x rows
-    };
-
-    Overlap(const RaggedView<T>& all, const Rule& rule) : all_(all), rule_(rule) {}
-
-    void load(int64_t first, int64_t last) {
-        different_.find(all_, first, last);
-        ngrams_.clear(rows());
-        rule_.take(all_, different_.rows, ngrams_);
-    }
-
-    PairSum equal() const {
-        PairSum sum;
-        for (int64_t i = 0; i < rows(); ++i) rule_.add_equal(ngrams_, i, weight(i) * (weight(i) - 1.0) / 2.0, sum);
-        return sum;
-    }
-
-    int64_t blocks() const { return (rows() + kRows - 1) / kRows; }
-
-    PairSum run(int64_t block, Scratch& scratch, const Stop& stop) const {
-        const int64_t first = block * kRows, end = std::min(rows(), first + kRows);
-        scratch.slots.resize(std::max<size_t>(scratch.slots.size(), ngrams_.ngrams()), 0);
-        scratch.shared.assign(static_cast<size_t>(ngrams_.orders() * kRows), 0);
-        size_t entries = 0;
-        for (int64_t i = first; i < end; ++i) {
-            for (int order = 0; order < ngrams_.orders(); ++order) {
-                entries += ngrams_.row(i, order).last - ngrams_.row(i, order).first;
-            }
-        }
-        PairSum sum;
-        if (entries <= kMost) {
-            side_by_side(first, end, scratch, stop, sum);
-        } else {
-            one_by_one(first, end, scratch, stop, sum);
-        }
-        return sum;
-    }
-
-  private:
-    // The table of sixteen rows has a cache line for each of their n-grams; long rows would leave the cache.
-    static constexpr size_t kMost = 1 << 16;
-
-    int64_t rows() const { return static_cast<int64_t>(different_.rows.size()); }
-    double weight(int64_t i) const { return different_.weight[static_cast<size_t>(i)]; }
-    uint32_t times(const SharedNgrams::Entry& entry) const { return rule_.counts() ? entry.count : 1; }
-
-    template <typename Each>
-    void each_entry(int64_t row, const Each& each) const {
-        for (int order = 0; order < ngrams_.orders(); ++order) {
-            const SharedNgrams::Row& found = ngrams_.row(row, order);
-            for (size_t e = found.first; e < found.last; ++e) each(ngrams_.entries()[e]);
-        }
-    }
-
-    void side_by_side(int64_t first, int64_t end, Scratch& scratch, const Stop& stop, PairSum& sum) const {
-        scratch.table.assign(1, CountLine{});
-        uint32_t used = 1;
-        for (int64_t i = first; i < end; ++i) {
-            const auto lane = static_cast<int>(i - first);
-            each_entry(i, [&](const SharedNgrams::Entry& entry) {
-                uint32_t& slot = scratch.slots[entry.ngram];
-                if (slot == 0) {
-                    slot = used++;
-                    scratch.table.resize(used);
-                }
-                scratch.table[slot].counts[lane] = times(entry);
-            });
-        }
-        for (int64_t j = first + 1; j < rows() && !stop; ++j) {
-            for (int order = 0; order < ngrams_.orders(); ++order) {
-                const size_t kept = line_up(ngrams_.row(j, order), scratch);
-                add_shared(scratch.table.data(), scratch.passing.data(), kept, scratch.shared.data() + order * kRows);
-            }
-            for (int64_t i = first; i < std::min(end, j); ++i) {
-                rule_.add(ngrams_, i, j, scratch.shared.data() + (i - first), kRows, weight(i) * weight(j), sum);
-            }
-        }
-        for (int64_t i = first; i < end; ++i) {
-            each_entry(i, [&](const SharedNgrams::Entry& entry) { scratch.slots[entry.ngram] = 0; });
-        }
-    }
-
-    // Keeps those entries of a row that one of the sixteen has as well.
-    size_t line_up(const SharedNgrams::Row& row, Scratch& scratch) const {
-        const size_t n = row.last - row.first;
-        if (scratch.passing.size() < n) scratch.passing.resize(n);
-        const SharedNgrams::Entry* entries = ngrams_.entries() + row.first;
-        size_t kept = 0;
-        for (size_t e = 0; e < n; ++e) {
-            const uint32_t slot = scratch.slots[entries[e].ngram];
-            scratch.passing[kept] = {slot, times(entries[e])};
-            kept += slot != 0;
-        }
-        return kept;
-    }
-
-    void one_by_one(int64_t first, int64_t end, Scratch& scratch, const Stop& stop, PairSum& sum) const {
-        for (int64_t i = first; i < end && !stop; ++i) {
-            each_entry(i, [&](const SharedNgrams::Entry& entry) { scratch.slots[entry.ngram] = times(entry); });
-            for (int64_t j = i + 1; j < rows() && !stop; ++j) {
-                for (int order = 0; order < ngrams_.orders(); ++order) {
-                    const SharedNgrams::Row& row = ngrams_.row(j, order);
-                    uint32_t both = 0;
-                    for (size_t e = row.first; e < row.last; ++e) {
-                        const SharedNgrams::Entry& entry = ngrams_.entries()[e];
-                        both += std::min(scratch.slots[entry.ngram], times(entry));
-                    }
-                    scratch.shared[static_cast<size_t>(order * kRows)] = both;
-                }
-                rule_.add(ngrams_, i, j, scratch.shared.data(), kRows, weight(i) * weight(j), sum);
-            }
-            each_entry(i, [&](const SharedNgrams::Entry& entry) { scratch.slots[entry.ngram] = 0; });
-        }
-    }
-
-    RaggedView<T> all_;
-    Rule rule_;
-    Different different_;
-    SharedNgrams ngrams_;
-};
 
 }  // namespace
 
-void jaccard_means(const RaggedView<uint64_t>& tokens, const int64_t* groups, int64_t n_groups, int order, bool multiset,
-                   int threads, const Stop& stop, double* out) {
-    pair_means(Overlap<Jaccard, uint64_t>(tokens, {order, multiset}), tokens.offsets, groups, n_groups, threads, stop, out);
+NgramHash::NgramHash(int n) : n_(static_cast<size_t>(n)), first_(1) {
+    for (int i = 1; i < n; ++i) first_ *= kBase;
 }
 
-void chrf_means(const RaggedView<char>& text, const int64_t* groups, int64_t n_groups, int char_order, int word_order,
-                double beta, int threads, const Stop& stop, double* out) {
-    pair_means(Overlap<Chrf, char>(text, {char_order, word_order, beta}), text.offsets, groups, n_groups, threads, stop, out);
+RaggedBuffer<uint64_t> ngram_keys(const RaggedView<uint64_t>& tokens, int n, int threads) {
+    const NgramHash hash(n);
+    RaggedBuffer<uint64_t> out;
+    out.offsets.reserve(static_cast<size_t>(tokens.rows) + 1);
+    for (int64_t row = 0; row < tokens.rows; ++row) {
+        out.offsets.push_back(out.offsets.back() + std::max<int64_t>(0, tokens.length(row) - n + 1));
+    }
+    out.values.resize(static_cast<size_t>(out.offsets.back()));
+    const std::vector<int64_t> cuts = balanced_cuts(tokens.offsets, tokens.rows, 8 * resolve_threads(threads));
+    parallel_for(static_cast<int64_t>(cuts.size()) - 1, threads, [&](int64_t part) {
+        for (int64_t row = cuts[static_cast<size_t>(part)]; row < cuts[static_cast<size_t>(part) + 1]; ++row) {
+            uint64_t* at = out.values.data() + out.offsets[static_cast<size_t>(row)];
+            hash.each(tokens.begin(row), static_cast<size_t>(tokens.length(row)), [&](uint64_t key) { *at++ = key; });
+        }
+    });
+    return out;
+}
+
+// Rows, the long ones cut: piece i is offsets[i] .. offsets[i + 1] of the tape and belongs to row[i].
+struct NgramStream::Pieces {
+    std::vector<int64_t> offsets, row;
+
+    int64_t count() const { return static_cast<int64_t>(row.size()); }
+    bool joins_next(int64_t i) const {
+        return i + 1 < count() && row[static_cast<size_t>(i)] == row[static_cast<size_t>(i) + 1];
+    }
+};
+
+struct NgramStream::Workspace {
+    RaggedBuffer<uint64_t> tokens;
+    std::vector<uint64_t> keys;
+    std::vector<From> from;
+};
+
+NgramStream::NgramStream(int n) : hash_(n) {}
+NgramStream::~NgramStream() = default;
+
+std::unique_ptr<NgramStream::Workspace> NgramStream::borrow() {
+    std::lock_guard<std::mutex> lock(guard_);
+    if (idle_.empty()) return std::make_unique<Workspace>();
+    std::unique_ptr<Workspace> work = std::move(idle_.back());
+    idle_.pop_back();
+    return work;
+}
+
+void NgramStream::pass_on(const std::vector<uint64_t>& keys, const std::vector<From>& from) {
+    if (keys.empty()) return;
+    take(keys, from);
+    uint64_t sum = 0;
+    for (const uint64_t key : keys) sum += key;
+    sum_ += sum;
+    grams_ += static_cast<int64_t>(keys.size());
+}
+
+template <typename Load>
+void NgramStream::add(const Pieces& pieces, const int64_t* places, bool continues, bool open, int threads,
+                      const Load& load) {
+    // The tokens at both ends of the pieces of a cut document: the n-grams across the cuts are made of these.
+    struct Ends {
+        std::vector<uint64_t> head, tail;
+    };
+    const int64_t count = pieces.count();
+    if (!continues) tail_.clear();
+    if (count == 0) return;
+    const auto joins_next = [&](int64_t i) { return i == count - 1 ? open : pieces.joins_next(i); };
+    const auto joins_previous = [&](int64_t i) { return i == 0 ? continues : pieces.joins_next(i - 1); };
+    const bool cut = continues || open || pieces.row.back() + 1 < count;
+    std::vector<Ends> ends(cut ? static_cast<size_t>(count) : 0);
+    const size_t margin = hash_.n() - 1;
+
+    const int64_t parts = std::max<int64_t>(1, (pieces.offsets.back() - pieces.offsets.front()) / kTaskBytes);
+    const std::vector<int64_t> cuts = balanced_cuts(pieces.offsets.data(), count, parts);
+    parallel_for(static_cast<int64_t>(cuts.size()) - 1, threads, [&](int64_t part) {
+        std::unique_ptr<Workspace> work = borrow();
+        const int64_t first = cuts[static_cast<size_t>(part)], last = cuts[static_cast<size_t>(part) + 1];
+        work->tokens.values.clear();
+        work->tokens.offsets.assign(1, 0);
+        load(first, last, work->tokens);
+        const auto pass = [&] {
+            pass_on(work->keys, work->from);
+            work->keys.clear();
+            work->from.clear();
+        };
+        for (int64_t i = first; i < last; ++i) {
+            const auto at = static_cast<size_t>(i - first);
+            const uint64_t* begin = work->tokens.values.data() + work->tokens.offsets[at];
+            const auto size = static_cast<size_t>(work->tokens.offsets[at + 1] - work->tokens.offsets[at]);
+            const int64_t place = places[pieces.row[static_cast<size_t>(i)]];
+            if (cut) {
+                const size_t kept = std::min(margin, size);
+                if (joins_previous(i)) ends[static_cast<size_t>(i)].head.assign(begin, begin + kept);
+                if (joins_next(i)) ends[static_cast<size_t>(i)].tail.assign(begin + size - kept, begin + size);
+            }
+            work->from.push_back({work->keys.size(), place});
+            hash_.each(begin, size, [&](uint64_t key) {
+                work->keys.push_back(key);
+                if (work->keys.size() == kBatch) {
+                    pass();
+                    work->from.push_back({0, place});
+                }
+            });
+        }
+        pass();
+        tokens_ += static_cast<int64_t>(work->tokens.values.size());
+        std::lock_guard<std::mutex> lock(guard_);
+        idle_.push_back(std::move(work));
+    });
+
+    std::vector<uint64_t> across, keys;
+    for (int64_t i = 0; cut && i < count; ++i) {
+        Ends& end = ends[static_cast<size_t>(i)];
+        if (joins_previous(i)) {
+            across = tail_;
+            across.insert(across.end(), end.head.begin(), end.head.end());
+            hash_.each(across.data(), across.size(), [&](uint64_t key) { keys.push_back(key); });
+            pass_on(keys, {{0, places[pieces.row[static_cast<size_t>(i)]]}});
+            keys.clear();
+        } else {
+            tail_.clear();
+        }
+        if (joins_next(i)) {
+            tail_.insert(tail_.end(), end.tail.begin(), end.tail.end());
+            if (tail_.size() > margin) tail_.erase(tail_.begin(), tail_.end() - static_cast<int64_t>(margin));
+        }
+    }
+}
+
+void NgramStream::add_text(const RaggedView<char>& text, const int64_t* places, Tokenizer tokenizer, bool continues,
+                           bool open, int threads) {
+    Pieces pieces;
+    pieces.row.reserve(static_cast<size_t>(text.rows));
+    pieces.offsets.reserve(static_cast<size_t>(text.rows) + 1);
+    pieces.offsets.push_back(text.rows == 0 ? 0 : text.offsets[0]);
+    for (int64_t row = 0; row < text.rows; ++row) {
+        const char* p = text.begin(row);
+        const char* end = text.end(row);
+        while (end - p > kPieceBytes) {
+            p = next_blank(p + kPieceBytes, end);
+            if (p == end) break;
+            pieces.offsets.push_back(p - text.values);
+            pieces.row.push_back(row);
+        }
+        pieces.offsets.push_back(text.offsets[row + 1]);
+        pieces.row.push_back(row);
+    }
+    const char* limit = text.rows == 0 ? text.values : text.end(text.rows - 1);
+    add(pieces, places, continues, open, threads, [&](int64_t first, int64_t last, RaggedBuffer<uint64_t>& tokens) {
+        append_tokens({text.values, pieces.offsets.data() + first, last - first}, limit, tokenizer, tokens);
+    });
+}
+
+void NgramStream::add_tokens(const RaggedView<uint64_t>& tokens, const int64_t* places, bool continues, bool open,
+                             int threads) {
+    Pieces pieces;
+    pieces.offsets.assign(tokens.offsets, tokens.offsets + tokens.rows + 1);
+    for (int64_t row = 0; row < tokens.rows; ++row) pieces.row.push_back(row);
+    add(pieces, places, continues, open, threads, [&](int64_t first, int64_t last, RaggedBuffer<uint64_t>& out) {
+        for (int64_t row = first; row < last; ++row) {
+            out.values.insert(out.values.end(), tokens.begin(row), tokens.end(row));
+            out.close_row();
+        }
+    });
+}
+
+NgramProbe::NgramProbe(int n, const uint64_t* keys, size_t count) : NgramStream(n) {
+    // 16 to 32 bits and 2 to 4 slots a key.
+    int bits = 6;
+    while ((size_t{1} << bits) < 16 * count) ++bits;
+    filter_.assign(size_t{1} << (bits - 6), 0);
+    filter_shift_ = 64 - bits;
+    size_t slots = 16;
+    while (slots < 2 * count) slots <<= 1;
+    slots_.assign(slots, 0);
+    places_ = std::make_unique<std::atomic<int64_t>[]>(slots);
+    for (size_t i = 0; i < slots; ++i) places_[i].store(kNowhere, std::memory_order_relaxed);
+    for (size_t i = 0; i < count; ++i) {
+        if (i + kAhead < count) __builtin_prefetch(&slots_[keys[i + kAhead] & (slots - 1)], 1);
+        slots_[slot_of(keys[i])] = keys[i];
+        const uint64_t bit = keys[i] >> filter_shift_;
+        filter_[bit >> 6] |= uint64_t{1} << (bit & 63);
+    }
+}
+
+// Where a key stands, or the empty slot where it would.
+size_t NgramProbe::slot_of(uint64_t key) const {
+    const size_t mask = slots_.size() - 1;
+    size_t at = key & mask;
+    while (slots_[at] != 0 && slots_[at] != key) at = (at + 1) & mask;
+    return at;
+}
+
+void NgramProbe::take(const std::vector<uint64_t>& keys, const std::vector<From>& from) {
+    uint32_t left[kBatch];
+    size_t kept = 0;
+    const size_t count = keys.size();
+    for (size_t start = 0; start < count; start += kBatch) {
+        const size_t stop = std::min(count, start + kBatch);
+        kept = 0;
+        for (size_t i = start; i < stop; ++i) {
+            if (i + kAhead < stop) __builtin_prefetch(&filter_[keys[i + kAhead] >> filter_shift_ >> 6]);
+            const uint64_t bit = keys[i] >> filter_shift_;
+            left[kept] = static_cast<uint32_t>(i - start);
+            kept += filter_[bit >> 6] >> (bit & 63) & 1;
+        }
+        for (size_t j = 0; j < kept; ++j) {
+            if (j + kAhead < kept) __builtin_prefetch(&slots_[keys[start + left[j + kAhead]] & (slots_.size() - 1)]);
+            const size_t i = start + left[j];
+            const size_t slot = slot_of(keys[i]);
+            if (slots_[slot] == 0) continue;
+            const auto after = std::upper_bound(from.begin(), from.end(), i,
+                                                [](size_t at, const From& entry) { return at < entry.first; });
+            const int64_t place = (after - 1)->place;
+            // The least of all, so that it does not matter which thread comes first.
+            int64_t known = places_[slot].load(std::memory_order_relaxed);
+            while (place < known && !places_[slot].compare_exchange_weak(known, place, std::memory_order_relaxed)) {
+            }
+        }
+    }
+}
+
+void NgramProbe::places(const uint64_t* keys, size_t count, int threads, int64_t* out) const {
+    constexpr size_t kPart = 1 << 16;
+    parallel_for(static_cast<int64_t>((count + kPart - 1) / kPart), threads, [&](int64_t part) {
+        const size_t start = static_cast<size_t>(part) * kPart, stop = std::min(count, start + kPart);
+        for (size_t i = start; i < stop; ++i) {
+            const size_t slot = slot_of(keys[i]);
+            const int64_t place = slots_[slot] == 0 ? kNowhere : places_[slot].load(std::memory_order_relaxed);
+            out[i] = place == kNowhere ? -1 : place;
+        }
+    });
 }
 
 }  // namespace divfast

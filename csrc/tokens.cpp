@@ -73,12 +73,36 @@ void each_block(const char* p, const char* end, const Look& look) {
     look(Block(padded), p);
 }
 
+// Runs of bytes between gaps, from what each block says of where the gaps are.
+struct Runs {
+    const char* start = nullptr;
+    uint64_t before = 1;  // whether the byte before the block was a gap
+
+    template <typename Emit>
+    void look(uint64_t gap, const char* at, const char* limit, const Emit& emit) {
+        uint64_t edges = gap ^ (gap << 1 | before);
+        before = gap >> 63;
+        for (; edges != 0; edges &= edges - 1) {
+            const char* edge = at + __builtin_ctzll(edges);
+            if (start == nullptr) {
+                start = edge;
+            } else {
+                emit(start, edge, limit);
+                start = nullptr;
+            }
+        }
+    }
+    template <typename Emit>
+    void finish(const char* end, const char* limit, const Emit& emit) const {
+        if (start != nullptr) emit(start, end, limit);
+    }
+};
+
 // Calls emit(begin, end, limit) for each run of bytes between white space; bytes up to `limit` may be read.
 template <typename Emit>
 void split_whitespace(const char* begin, const char* end, const char* limit, const Emit& emit) {
-    const char* start = nullptr;
-    uint64_t before = 1;   // whether the byte before the block was white space
-    uint64_t ahead = 0;    // bytes of this block that end a wide space of the block before
+    Runs runs;
+    uint64_t ahead = 0;  // bytes of this block that end a wide space of the block before
     each_block(begin, end, [&](const Block& block, const char* at) {
         uint64_t space = block.equal(' ') | block.between(0x09, 0x0D) | block.between(0x1C, 0x1F) | ahead;
         ahead = 0;
@@ -94,19 +118,9 @@ void split_whitespace(const char* begin, const char* end, const char* limit, con
                 if (bit > 61) ahead = bytes >> (64 - bit);
             }
         }
-        uint64_t edges = space ^ (space << 1 | before);
-        before = space >> 63;
-        for (; edges != 0; edges &= edges - 1) {
-            const char* edge = at + __builtin_ctzll(edges);
-            if (start == nullptr) {
-                start = edge;
-            } else {
-                emit(start, edge, limit);
-                start = nullptr;
-            }
-        }
+        runs.look(space, at, limit, emit);
     });
-    if (start != nullptr) emit(start, end, limit);
+    runs.finish(end, limit, emit);
 }
 
 template <typename Emit>
@@ -131,23 +145,41 @@ void split_paper(const char* begin, const char* end, std::string& scratch, const
     split_scratch(scratch, emit);
 }
 
-template <typename Emit>
-void split_words(const char* p, const char* end, std::string& scratch, const Emit& emit) {
-    scratch.clear();
-    const auto flush = [&] {
-        const char* limit = scratch.data() + scratch.size();
-        if (!scratch.empty()) emit(scratch.data(), limit, limit);
-        scratch.clear();
-    };
+// Lower case, with a blank for every character above ASCII that is in no word: what is left above ASCII is.
+void lower_words(const char* p, const char* end, std::string& out) {
+    out.clear();
+    out.reserve(static_cast<size_t>(end - p) + 16);
     while (p < end) {
-        const uint32_t code = decode_utf8(p, end);
-        if (is_word(code)) {
-            append_lower(scratch, code);
-        } else {
-            flush();
+        const char* stop = p;
+        while (end - stop >= 8 && (load64(stop) & 0x8080808080808080ull) == 0) stop += 8;
+        while (stop < end && static_cast<unsigned char>(*stop) < 0x80) ++stop;
+        const size_t at = out.size();
+        out.append(p, stop);
+        for (size_t i = at; i < out.size(); ++i) {
+            const auto c = static_cast<unsigned char>(out[i]);
+            out[i] = static_cast<char>(c ^ (static_cast<unsigned char>(c - 'A') < 26 ? 0x20 : 0));
+        }
+        p = stop;
+        while (p < end && static_cast<unsigned char>(*p) >= 0x80) {
+            const uint32_t code = decode_utf8(p, end);
+            if (is_word(code)) {
+                append_lower(out, code);
+            } else {
+                out.push_back(' ');
+            }
         }
     }
-    flush();
+}
+
+template <typename Emit>
+void split_words(const char* begin, const char* end, std::string& scratch, const Emit& emit) {
+    lower_words(begin, end, scratch);
+    const char* limit = scratch.data() + scratch.size();
+    Runs runs;
+    each_block(scratch.data(), limit, [&](const Block& block, const char* at) {
+        runs.look(~(block.between('a', 'z') | block.between('0', '9') | block.between('\x80', '\xFF')), at, limit, emit);
+    });
+    runs.finish(limit, limit, emit);
 }
 
 template <typename Emit>
@@ -302,26 +334,30 @@ Tokenizer tokenizer_from_name(const std::string& name) {
     throw std::invalid_argument("unknown tokenizer " + name);
 }
 
+void append_tokens(const RaggedView<char>& text, const char* limit, Tokenizer tokenizer, RaggedBuffer<uint64_t>& tokens) {
+    Scratch scratch;
+    const auto keep = [&](const char* begin, const char* end, const char* readable) {
+        tokens.values.push_back(hash_word(begin, end, readable));
+    };
+    for (int64_t row = 0; row < text.rows; ++row) {
+        split(text.begin(row), text.end(row), limit, tokenizer, scratch, keep);
+        tokens.close_row();
+    }
+}
+
 std::vector<RaggedBuffer<uint64_t>> tokenize(const RaggedView<char>& text, Tokenizer tokenizer, int threads) {
     // About a megabyte of text a task keeps threads busy without making the join costly.
     const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(text.total() >> 20, 16 * resolve_threads(threads)));
     const std::vector<int64_t> cuts = balanced_cuts(text.offsets, text.rows, parts);
     std::vector<RaggedBuffer<uint64_t>> out(cuts.size() - 1);
-    const char* tape_end = text.rows == 0 ? text.values : text.end(text.rows - 1);
+    const char* limit = text.rows == 0 ? text.values : text.end(text.rows - 1);
     parallel_for(static_cast<int64_t>(out.size()), threads, [&](int64_t part) {
         RaggedBuffer<uint64_t>& tokens = out[static_cast<size_t>(part)];
-        Scratch scratch;
         const int64_t first = cuts[static_cast<size_t>(part)], last = cuts[static_cast<size_t>(part) + 1];
-        tokens.offsets.reserve(static_cast<size_t>(last - first) + 1);
-        const int64_t bytes = last > first ? text.offsets[last] - text.offsets[first] : 0;
-        tokens.values.reserve(static_cast<size_t>(bytes / (tokenizer == Tokenizer::chars ? 1 : 4) + 16));
-        const auto keep = [&](const char* begin, const char* end, const char* limit) {
-            tokens.values.push_back(hash_word(begin, end, limit));
-        };
-        for (int64_t row = first; row < last; ++row) {
-            split(text.begin(row), text.end(row), tape_end, tokenizer, scratch, keep);
-            tokens.close_row();
-        }
+        const RaggedView<char> some{text.values, text.offsets + first, last - first};
+        tokens.offsets.reserve(static_cast<size_t>(some.rows) + 1);
+        tokens.values.reserve(static_cast<size_t>(some.total() / (tokenizer == Tokenizer::chars ? 1 : 4) + 16));
+        append_tokens(some, limit, tokenizer, tokens);
     });
     return out;
 }
@@ -331,6 +367,34 @@ std::vector<std::string> token_strings(const char* begin, const char* end, Token
     Scratch scratch;
     const auto keep = [&](const char* a, const char* b, const char*) { out.emplace_back(a, b); };
     split(begin, end, end, tokenizer, scratch, keep);
+    return out;
+}
+
+std::vector<int64_t> token_spans(const char* begin, const char* end, Tokenizer tokenizer) {
+    std::vector<int64_t> out;
+    const auto keep = [&](const char* a, const char* b, const char*) {
+        out.push_back(a - begin);
+        out.push_back(b - begin);
+    };
+    if (tokenizer == Tokenizer::whitespace) {
+        split_whitespace(begin, end, end, keep);
+    } else if (tokenizer == Tokenizer::chars) {
+        split_chars(begin, end, end, keep);
+    } else if (tokenizer == Tokenizer::words) {
+        const char* start = nullptr;
+        for (const char* p = begin; p < end;) {
+            const char* at = p;
+            if (is_word(decode_utf8(p, end))) {
+                start = start == nullptr ? at : start;
+            } else if (start != nullptr) {
+                keep(start, at, end);
+                start = nullptr;
+            }
+        }
+        if (start != nullptr) keep(start, end, end);
+    } else {
+        throw std::invalid_argument("this tokenizer changes the text before it splits it");
+    }
     return out;
 }
 

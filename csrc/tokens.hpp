@@ -17,7 +17,14 @@ Tokenizer tokenizer_from_name(const std::string& name);
 // One buffer of tokens per run of rows, in order; the caller joins them.
 std::vector<RaggedBuffer<uint64_t>> tokenize(const RaggedView<char>& text, Tokenizer tokenizer, int threads);
 
+// Appends the tokens of every row, on this thread. Bytes up to `limit`, at least the end of the last row, may be read.
+void append_tokens(const RaggedView<char>& text, const char* limit, Tokenizer tokenizer, RaggedBuffer<uint64_t>& tokens);
+
 // The tokens of one row as text, for inspection and tests.
 std::vector<std::string> token_strings(const char* begin, const char* end, Tokenizer tokenizer);
+
+// Where each token of one row begins and ends, in bytes: two numbers a token. For the tokenizers whose tokens stand
+// in the text as they are, but for case; throws std::invalid_argument for the others.
+std::vector<int64_t> token_spans(const char* begin, const char* end, Tokenizer tokenizer);
 
 }  // namespace divfast

@@ -42,6 +42,12 @@ def tokenize(values: _Bytes, offsets: _Ints, tokenizer: str, threads: int = 0) -
 def token_strings(text: bytes, tokenizer: str) -> list[bytes]:
     """Return the tokens of one text as UTF-8."""
 
+def token_spans(text: bytes, tokenizer: str) -> _Ints:
+    """Return where each token of one text begins and ends in it, in bytes: two numbers a token.
+
+    For ``whitespace``, ``words`` and ``chars``; ``ValueError`` for a tokenizer that changes the text first.
+    """
+
 def ngram_counts(
     values: _Fingerprints, offsets: _Ints, groups: _Ints, max_order: int, threads: int = 0
 ) -> tuple[_Ints, _Ints]:
@@ -217,3 +223,108 @@ class NgramSets:
 
     def total(self) -> _Ints:
         """Return the number of all n-grams by order."""
+
+def ngram_keys(values: _Fingerprints, offsets: _Ints, n: int, threads: int = 0) -> _Tokens:
+    """Return the fingerprint of every n-gram of every row of tokens; none is zero."""
+
+def search_index(
+    file: int, offset: int, bits: int, directory: _Ints, keys: _Fingerprints, threads: int = 0
+) -> _Bytes:
+    """Return which of the ascending `keys` are in the sorted file, from byte `offset` of an open file on.
+
+    Those with the high bits s stand between ``directory[s]`` and ``directory[s + 1]``. Raises ``RuntimeError`` where
+    the file is not what the directory says.
+    """
+
+class NgramProbe:
+    """Which of some n-grams occur in a stream of documents, and where first."""
+
+    def __init__(self, n: int, keys: _Fingerprints) -> None: ...
+    def add_text(
+        self,
+        values: _Bytes,
+        offsets: _Ints,
+        places: _Ints,
+        tokenizer: str,
+        continues: bool = False,
+        open: bool = False,
+        threads: int = 0,
+    ) -> None:
+        """Take a block of texts, a row a document, each at its place.
+
+        `continues` and `open` say that the first and the last row are parts; between two parts there must be a blank.
+        """
+
+    def add_tokens(
+        self,
+        values: _Fingerprints,
+        offsets: _Ints,
+        places: _Ints,
+        continues: bool = False,
+        open: bool = False,
+        threads: int = 0,
+    ) -> None:
+        """Take a block of documents as tokens."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were taken."""
+
+    @property
+    def grams(self) -> int:
+        """How many n-grams were taken, equal ones each time."""
+
+    @property
+    def fingerprint(self) -> int:
+        """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
+
+    def places(self, keys: _Fingerprints, threads: int = 0) -> _Ints:
+        """Return for every key the least place at which it occurred, or -1."""
+
+class NgramSorter:
+    """The different n-grams of a stream of documents, sorted into a file.
+
+    Works in about `memory` bytes; what is more goes into the open and empty file `spill`.
+    """
+
+    def __init__(self, n: int, memory: int, spill: int, threads: int = 0) -> None: ...
+    def add_text(
+        self,
+        values: _Bytes,
+        offsets: _Ints,
+        places: _Ints,
+        tokenizer: str,
+        continues: bool = False,
+        open: bool = False,
+        threads: int = 0,
+    ) -> None:
+        """Take a block of texts, a row a document, each at its place.
+
+        `continues` and `open` say that the first and the last row are parts; between two parts there must be a blank.
+        """
+
+    def add_tokens(
+        self,
+        values: _Fingerprints,
+        offsets: _Ints,
+        places: _Ints,
+        continues: bool = False,
+        open: bool = False,
+        threads: int = 0,
+    ) -> None:
+        """Take a block of documents as tokens."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were taken."""
+
+    @property
+    def grams(self) -> int:
+        """How many n-grams were taken, equal ones each time."""
+
+    @property
+    def fingerprint(self) -> int:
+        """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
+
+    def write(self, out: int, offset: int) -> tuple[int, int]:
+        """Write the keys and the directory to an open file; return how many keys, and the bits of the directory."""

@@ -95,9 +95,9 @@ class Result:
         return {
             "metric": self.metric,
             "scope": self.scope,
-            "value": _json_number(self.value),
-            "std": _json_number(self.std),
-            "interval": [_json_number(end) for end in self.interval],
+            "value": json_number(self.value),
+            "std": json_number(self.std),
+            "interval": [json_number(end) for end in self.interval],
             "groups": self.groups,
             "undefined": self.undefined,
             "unit": self.unit,
@@ -105,7 +105,8 @@ class Result:
         }
 
 
-def _json_number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
+    """Return a number as JSON can hold it: null where it is undefined."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -170,19 +171,34 @@ class Report:
         OutputError
             Where the folder or a file cannot be written; nothing half-written is left behind.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _no_folder(folder, error) from None
-        # Escapes keep the file valid JSON even where a dump has a name that is not UTF-8.
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        write_whole(
-            {
-                folder / "groups.parquet": lambda path: pq.write_table(self.groups, path),
-                folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
-            }
-        )
+        save_report(folder, self.to_dict(), {"groups.parquet": self.groups})
+
+
+def save_report(folder: str | Path, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+    """Write tables by the names of their files, and ``report.json``, into `folder`: all or none.
+
+    Raises
+    ------
+    OutputError
+        Where the folder or a file cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(folder, error) from None
+    # Escapes keep the file valid JSON even where a dump has a name that is not UTF-8.
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+    def writing(table: pa.Table) -> Callable[[Path], object]:
+        return lambda path: pq.write_table(table, path)
+
+    write_whole(
+        {
+            **{folder / name: writing(table) for name, table in tables.items()},
+            folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
+        }
+    )
 
 
 def run_facts(seconds: float) -> dict[str, Any]:

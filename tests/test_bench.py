@@ -81,6 +81,9 @@ def run_toy(monkeypatch):
         ("encode", [{"dtype": "bfloat16"}], ["sentence-transformers"], Goal(ratio=3)),
         ("score", [{"dumps": "cruxeval"}], ["paper"], Goal(seconds=3.0, peak=1e9)),
         ("growth", [{"prompts": n // 16, "samples": 16} for n in (10**4, 10**5, 10**6)], [], Goal()),
+        ("overlap", [{"megabytes": 1000, "tokenizer": "words"}], ["set"], Goal(ratio=20)),
+        ("overlap-index", [{"megabytes": megabytes} for megabytes in (10, 100, 1000)], ["set"], Goal()),
+        ("overlap-query", [{"megabytes": 1000}], [], Goal()),
         ("help", [{}], ["python"], Goal(seconds=0.3)),
     ],
 )

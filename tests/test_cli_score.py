@@ -195,7 +195,7 @@ def test_markdown():
     ],
 )
 def test_decimals(values, digits):
-    assert render._digits(values) == digits
+    assert render.decimals(values) == digits
 
 
 def test_standard_input():

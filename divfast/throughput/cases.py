@@ -11,6 +11,10 @@ from divfast.throughput import commands, duplicates, lexical, reading, semantic
 from divfast.throughput.case import Case
 
 CASES = (*lexical.CASES, *semantic.CASES, *duplicates.CASES, *reading.CASES, *commands.CASES)
+from divfast.throughput import commands, lexical, overlapping, reading, semantic
+from divfast.throughput.case import Case
+
+CASES = (*lexical.CASES, *semantic.CASES, *reading.CASES, *overlapping.CASES, *commands.CASES)
 
 
 def find_case(name: str) -> Case:
