@@ -63,6 +63,19 @@ void bind_text(py::module_& m) {
         py::arg("values"), py::arg("offsets"), py::arg("threads") = 0);
 
     m.def(
+        "row_priorities",
+        [](const Array<uint8_t>& values, const Array<int64_t>& offsets, uint64_t seed, uint64_t first, int threads) {
+            const RaggedView<char> rows = text_view(values, offsets);
+            std::vector<uint64_t> out;
+            {
+                py::gil_scoped_release release;
+                out = priorities(rows, seed, first, threads);
+            }
+            return own(std::move(out));
+        },
+        py::arg("values"), py::arg("offsets"), py::arg("seed"), py::arg("first"), py::arg("threads") = 0);
+
+    m.def(
         "fingerprint",
         [](const Array<uint8_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& groups, uint64_t state) {
             const RaggedView<char> rows = text_view(values, offsets);

@@ -3,8 +3,9 @@
 #include <string_view>
 
 namespace divfast {
+namespace {
 
-std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
+std::vector<uint64_t> row_hashes(const RaggedView<char>& rows, int threads) {
     const auto n = static_cast<size_t>(rows.rows);
     std::vector<uint64_t> hashes(n);
     parallel_for(static_cast<int64_t>(n / 4096 + 1), threads, [&](int64_t part) {
@@ -14,6 +15,21 @@ std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
             hashes[i] = hash_bytes(rows.begin(row), static_cast<size_t>(rows.length(row)));
         }
     });
+    return hashes;
+}
+
+}  // namespace
+
+std::vector<uint64_t> priorities(const RaggedView<char>& rows, uint64_t seed, uint64_t first, int threads) {
+    std::vector<uint64_t> out = row_hashes(rows, threads);
+    const uint64_t state = combine(kSeed2, seed);
+    for (uint64_t& value : out) value = combine(combine(state, first++), value);
+    return out;
+}
+
+std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
+    const auto n = static_cast<size_t>(rows.rows);
+    const std::vector<uint64_t> hashes = row_hashes(rows, threads);
     size_t slots = 16;
     while (slots < 2 * n) slots <<= 1;
     std::vector<int64_t> table(slots, -1), first(n);

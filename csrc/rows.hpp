@@ -49,6 +49,9 @@ class KeyIndex {
 // Folds groups of rows into `state`, group by group, so that a stream of blocks gives the same value as the whole.
 uint64_t fingerprint(const RaggedView<char>& rows, const int64_t* groups, int64_t n_groups, uint64_t state);
 
+// For every row a hash of the seed, its number counted from `first`, and its bytes: the lowest are a fair sample.
+std::vector<uint64_t> priorities(const RaggedView<char>& rows, uint64_t seed, uint64_t first, int threads);
+
 struct Stripped {
     RaggedBuffer<char> text;
     int64_t stripped = 0;  // rows that held the end of a reasoning passage

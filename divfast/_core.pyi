@@ -84,6 +84,9 @@ def gather_tokens(values: _Fingerprints, offsets: _Ints, index: _Ints) -> _Token
 def first_equal(values: _Bytes, offsets: _Ints, threads: int = 0) -> _Ints:
     """Return for every text the number of the first one with the same bytes."""
 
+def row_priorities(values: _Bytes, offsets: _Ints, seed: int, first: int, threads: int = 0) -> _Fingerprints:
+    """Return a hash of the seed, the number counted from `first` and the bytes of every row."""
+
 def fingerprint(values: _Bytes, offsets: _Ints, groups: _Ints, state: int) -> int:
     """Return `state` with these groups of texts folded in: blocks one after the other give what the whole gives."""
 
