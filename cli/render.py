@@ -86,9 +86,9 @@ def score_text(report: Report, form: str) -> str:
     if form == "json":
         return as_json(report.to_dict())
     if form == "csv":
-        return _csv(report)
+        return as_csv(*_rows(report))
     if form == "md":
-        return _md(report)
+        return as_md(*_rows(report), code=["signature"])
     return _of_several(report) if report.several else _of_one(report)
 
 
@@ -98,14 +98,14 @@ def _of_one(report: Report) -> str:
     title = ", ".join([*named, many(dump["prompts"], "prompt"), many(dump["samples"], "sample")])
     rows = []
     for result in report:
-        digits = _digits([result.value])
+        decimals = digits([result.value])
         rows.append(
             [
-                result.metric,
+                result.column,
                 result.scope,
-                _number(result.value, digits),
-                "" if math.isnan(result.std) else _number(result.std, digits),
-                _interval(result, digits),
+                number(result.value, decimals),
+                "" if math.isnan(result.std) else number(result.std, decimals),
+                interval(result.interval, decimals),
                 f"{result.undefined} of {result.groups}" if result.undefined else "",
                 result.unit,
             ]
@@ -116,14 +116,14 @@ def _of_one(report: Report) -> str:
     grid = table(
         [headers[i] for i in kept], [[row[i] for i in kept] for row in rows], right=right, wrap=("unit",)
     )
-    return "\n".join([_bold(title), "", grid, "", *_signatures([[result] for result in report])])
+    return "\n".join([bold(title), "", grid, "", *_signatures([[result] for result in report])])
 
 
 def _of_several(report: Report) -> str:
     dumps = report.run["dumps"]
     by_column: dict[tuple[str, str], list[Result]] = {}
     for result in report:
-        by_column.setdefault((result.scope, result.metric), []).append(result)
+        by_column.setdefault((result.scope, result.column), []).append(result)
     labels = {
         "model": [dump["model"] or "" for dump in dumps],
         "task": [dump["task"] or "" for dump in dumps],
@@ -132,7 +132,7 @@ def _of_several(report: Report) -> str:
         del labels["task"]
     parts = []
     for scope, columns in groupby(by_column.items(), key=lambda item: item[0][0]):
-        parts += [_bold(_SCOPES[scope]), ""]
+        parts += [bold(_SCOPES[scope]), ""]
         cells = {metric: _cells(results) for (_, metric), results in columns}
         for some in _that_fit(labels, cells):
             parts += [table([*labels, *some], zip(*labels.values(), *some.values(), strict=True)), ""]
@@ -145,16 +145,19 @@ def _cells(results: Sequence[Result]) -> list[Any]:
     from rich.text import Text
 
     values = [result.value for result in results]
-    digits = _digits(values)
+    decimals = digits(values)
     known = [value for value in values if not math.isnan(value)]
     longest = max(known, default=0.0) if min(known, default=0.0) >= 0 else 0.0
-    wide = max(len(_number(value, digits)) for value in values)
+    wide = max(len(number(value, decimals)) for value in values)
     cells = []
     for result in results:
-        cell = Text(_number(result.value, digits).rjust(wide))
+        cell = Text(number(result.value, decimals).rjust(wide))
         if longest > 0 and not math.isnan(result.value):
             cell.append(" ").append(_bar(result.value / longest), style="cyan")
-        for line in (_interval(result, digits), f"{result.undefined} undefined" if result.undefined else ""):
+        for line in (
+            interval(result.interval, decimals),
+            f"{result.undefined} undefined" if result.undefined else "",
+        ):
             if line:
                 cell.append("\n").append(line, style="dim")
         cells.append(cell)
@@ -197,7 +200,7 @@ def _signatures(columns: Sequence[Sequence[Result]]) -> list[str]:
         }
         lines.append("|".join([signatures[0].metric, *(f"{key}:{value}" for key, value in parts.items())]))
     stars = ", * by dump as listed below" if any("*" in line for line in lines) else ""
-    return [_bold(f"signatures{stars}"), *lines]
+    return [bold(f"signatures{stars}"), *lines]
 
 
 def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequence[Sequence[Result]]) -> str:
@@ -212,12 +215,15 @@ def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequenc
         for key in results[0].signature.parts:
             values = [str(result.signature.parts.get(key, "")) for result in results]
             if key not in ("groups", "rows") and len(set(values)) > 1:
-                differ.setdefault(key, values)
+                # Whether draws were needed depends on the size; the same for all metrics that draw.
+                size = results[0].column.removeprefix(results[0].metric)
+                differ.setdefault(f"draws{size}" if key == "draws" else key, values)
     shown = {**labels, **known, **differ, "file": [dump["dump"] for dump in dumps]}
     return table(list(shown), zip(*shown.values(), strict=True), right=("prompts", "samples"), wrap=("file",))
 
 
-def _bold(text: str) -> str:
+def bold(text: str) -> str:
+    """Return a title, bold where stdout is a terminal."""
     return click.style(text, bold=True) if _styled() else text
 
 
@@ -226,7 +232,7 @@ def many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _digits(values: Iterable[float]) -> int:
+def digits(values: Iterable[float]) -> int:
     """Return decimals that show three digits of the smallest value, or tenths where there are hundreds."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     if not sizes:
@@ -234,14 +240,16 @@ def _digits(values: Iterable[float]) -> int:
     return 1 if max(sizes) >= 100 else min(6, max(3, 2 - math.floor(math.log10(min(sizes)))))
 
 
-def _number(value: float, digits: int) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
+def number(value: float, decimals: int) -> str:
+    """Return a number as text."""
+    return "undefined" if math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def _interval(result: Result, digits: int) -> str:
-    low, high = result.interval
+def interval(ends: tuple[float, float], decimals: int) -> str:
+    """Return an interval as text; nothing where there is none."""
+    low, high = ends
     dash = "–" if _can_show("–") else "-"
-    return "" if math.isnan(low) else f"{low:.{digits}f}{dash}{high:.{digits}f}"
+    return "" if math.isnan(low) else f"{low:.{decimals}f}{dash}{high:.{decimals}f}"
 
 
 def _can_show(text: str) -> bool:
@@ -264,18 +272,18 @@ def _rows(report: Report) -> tuple[list[str], list[list[Any]]]:
         *(["model", "task"] if report.several else []),
         "metric",
         "scope",
+        *(size for size in ("k", "n") if any(size in entry for entry in entries)),
         "value",
         "std",
         "low",
         "high",
     ]
     headers += ["groups", "undefined", "unit", "signature"]
-    return headers, [[row[name] for name in headers] for row in rows]
+    return headers, [[row.get(name) for name in headers] for row in rows]
 
 
-def _csv(report: Report) -> str:
-    """Return a report as CSV, in full precision."""
-    headers, rows = _rows(report)
+def as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as CSV, in full precision."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(headers)
@@ -283,18 +291,16 @@ def _csv(report: Report) -> str:
     return text.getvalue().removesuffix("\n")
 
 
-def _md(report: Report) -> str:
-    """Return a report as a Markdown table."""
-    headers, rows = _rows(report)
+def as_md(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, code: Sequence[str]) -> str:
+    """Return a table as Markdown, the columns of `code` in backquotes."""
     lines = [headers, ["---"] * len(headers)]
     for row in rows:
-        digits = _digits([value for value in row if isinstance(value, float)][:1])
-        cells = [
-            f"{cell:.{digits}f}" if isinstance(cell, float) else "" if cell is None else str(cell)
-            for cell in row
-        ]
-        cells[-1] = f"`{cells[-1]}`"
-        lines.append([cell.replace("|", "\\|") for cell in cells])
+        decimals = digits([value for value in row if isinstance(value, float)][:1])
+        cells = []
+        for header, cell in zip(headers, row, strict=True):
+            text = f"{cell:.{decimals}f}" if isinstance(cell, float) else "" if cell is None else str(cell)
+            cells.append((f"`{text}`" if header in code else text).replace("|", "\\|"))
+        lines.append(cells)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -328,7 +334,7 @@ def _undefined(report: Report) -> list[str]:
     by_column: dict[tuple[str, str], list[Result]] = {}
     for result in report:
         if result.undefined:
-            by_column.setdefault((result.metric, result.scope), []).append(result)
+            by_column.setdefault((result.column, result.scope), []).append(result)
     if report.several:
         dumps = len(report.run["dumps"])
         return [

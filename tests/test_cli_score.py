@@ -59,7 +59,8 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--encoder", "e", "--dtype", "bfloat16", "--embeddings", "x.npy", "--no-cache", "--tokenizer", "13a",
         "--vocab-size", 7, "--reader", "jsonl", "--outputs-field", "o", "--id-field", "i",
         "--prompt-field", "p", "--prompts", "in.jsonl", "--join", "--keep-reasoning", "--on-error", "skip",
-        "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu",
+        "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu", "--at-k", "2,4", "--at-n", "9",
+        "--draws", 5,
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -82,6 +83,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "threads": 1,
         "memory": 512_000_000,
         "seed": 3,
+        "at_k": (2, 4),
+        "at_n": (9,),
+        "draws": 5,
         "backend": "cpu",
         "cache": False,
         "progress": None,
@@ -195,7 +199,7 @@ def test_markdown():
     ],
 )
 def test_decimals(values, digits):
-    assert render._digits(values) == digits
+    assert render.digits(values) == digits
 
 
 def test_standard_input():
