@@ -105,7 +105,7 @@ def _of_one(report: Report) -> str:
                 result.scope,
                 number(result.value, decimals),
                 "" if math.isnan(result.std) else number(result.std, decimals),
-                interval(result.interval, decimals),
+                _interval(result, decimals),
                 f"{result.undefined} of {result.groups}" if result.undefined else "",
                 result.unit,
             ]
@@ -155,7 +155,7 @@ def _cells(results: Sequence[Result]) -> list[Any]:
         if longest > 0 and not math.isnan(result.value):
             cell.append(" ").append(_bar(result.value / longest), style="cyan")
         for line in (
-            interval(result.interval, decimals),
+            _interval(result, decimals),
             f"{result.undefined} undefined" if result.undefined else "",
         ):
             if line:
@@ -245,9 +245,8 @@ def number(value: float, decimals: int) -> str:
     return "undefined" if math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def interval(ends: tuple[float, float], decimals: int) -> str:
-    """Return an interval as text; nothing where there is none."""
-    low, high = ends
+def _interval(result: Result, decimals: int) -> str:
+    low, high = result.interval
     dash = "–" if _can_show("–") else "-"
     return "" if math.isnan(low) else f"{low:.{decimals}f}{dash}{high:.{decimals}f}"
 

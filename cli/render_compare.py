@@ -18,7 +18,11 @@ def compare_text(comparison: Comparison, form: str) -> str:
     if form == "csv":
         return render.as_csv(*_rows(comparison))
     if form == "md":
-        return render.as_md(*_rows(comparison), code=["signature_a", "signature_b"])
+        headers, rows = _rows(comparison)
+        for row in rows:
+            for i in (headers.index("p"), headers.index("p_holm")):
+                row[i] = "" if row[i] is None else _p(row[i])
+        return render.as_md(headers, rows, code=["signature_a", "signature_b"])
     return _table(comparison)
 
 
@@ -38,7 +42,7 @@ def _table(comparison: Comparison) -> str:
                 render.number(result.a, decimals),
                 render.number(result.b, decimals),
                 _signed(result.difference, decimals),
-                render.interval(result.interval, decimals),
+                _interval(result.interval, decimals),
                 _p(result.p),
                 _p(result.p_holm),
                 f"{result.pairs:,}" if result.scope == "prompt" else "",
@@ -62,6 +66,10 @@ def _of(run: dict[str, Any]) -> str:
 
 def _signed(value: float, decimals: int) -> str:
     return render.number(value, decimals) if math.isnan(value) else f"{value:+.{decimals}f}"
+
+
+def _interval(ends: tuple[float, float], decimals: int) -> str:
+    return "" if math.isnan(ends[0]) else " to ".join(_signed(end, decimals) for end in ends)
 
 
 def _p(value: float) -> str:

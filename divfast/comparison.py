@@ -214,9 +214,14 @@ def compare(
     results = [_difference(x, y, run_a, run_b, pairs) for x, y in matched]
     tested = [i for i, result in enumerate(results) if result.scope == "prompt"]
     columns = [results[i].values for i in tested]
-    p_values = sign_flip_p(columns, seed=seed)
+    # A metric that does not depend on K has the same differences at every k: one test under several names.
+    tests = [column.tobytes() for column in columns]
+    different = dict(zip(tests, columns, strict=True))
+    p_values = sign_flip_p(list(different.values()), seed=seed)
+    p_of = dict(zip(different, zip(p_values, holm(p_values), strict=True), strict=True))
     intervals = bootstrap_intervals(columns, seed=seed)
-    for i, interval, p, p_holm in zip(tested, intervals, p_values, holm(p_values), strict=True):
+    for i, interval, test in zip(tested, intervals, tests, strict=True):
+        p, p_holm = p_of[test]
         results[i] = replace(results[i], interval=interval, p=p, p_holm=p_holm)
     table = {"input_id": pairs.ids, "n_a": run_a.sizes()[pairs.a], "n_b": run_b.sizes()[pairs.b]}
     table.update({result.column: result.values for result in results if result.scope == "prompt"})

@@ -89,12 +89,13 @@ def open_run(source: Any) -> Run:
     if not folder.exists() and ":" in text:
         before, _, after = text.partition(":")
         folder, chosen = Path(before), after
-    if not (folder / "report.json").is_file():
-        raise DataError(
-            "is not a folder that divfast score -o wrote: it has no report.json.",
-            where=str(folder),
-            remedy="Score the dump first: divfast score DUMP -o DIR.",
-        )
+    for name in ("report.json", "groups.parquet"):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"is not a folder that divfast score -o wrote: it has no {name}.",
+                where=str(folder),
+                remedy="Score the dump first: divfast score DUMP -o DIR.",
+            )
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         groups = pq.read_table(folder / "groups.parquet")
