@@ -104,7 +104,7 @@ def test_one_test_under_several_names_is_corrected_once():
             scopes=["prompt"],
             at_k=(2, 3),
         )
-        for rows in random.normal(size=(2, 80, 3)).astype(np.float32) + [[[0.4]], [[0.0]]]
+        for rows in random.normal([[[0.4]], [[0.0]]], size=(2, 80, 3)).astype(np.float32)
     )
     comparison = divfast.compare(a, b)
     cosines = [comparison[name] for name in ("cosine", "cosine@k=2", "cosine@k=3")]
