@@ -93,15 +93,7 @@ def score_blocks(
     meta = dict(meta or {})
     meta["model"] = meta.get("model") or name
     columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
-    measured: dict[Scope, list[list[Rarefied]]] = {}
-    if "prompt" in plan.scopes:
-        measured["prompt"] = [[Rarefied({}, column, ""), *at_k.of(i)] for i, column in enumerate(columns)]
-    for scope, accumulators in corpora.items():
-        whole = [corpus.result() for corpus in accumulators]
-        measured[scope] = [
-            [Rarefied({}, np.array([value]), ""), *at_n[scope].of(i, value)] for i, value in enumerate(whole)
-        ]
-    results = _results(plan, views, keys, measured, counts, print_, meta)
+    results = _results(plan, views, keys, columns, corpora, at_k, at_n, counts, print_, meta)
     table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
     table.update({result.column: result.values for result in results if result.scope == "prompt"})
     facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
@@ -125,7 +117,10 @@ def _results(
     plan: Plan,
     views: Mapping[str, Any],
     keys: Sequence[str],
-    measured: Mapping[Scope, Sequence[Sequence[Rarefied]]],
+    values: Sequence[NDArray[np.float64]],
+    corpora: Mapping[Scope, Sequence[Any]],
+    at_k: PromptSubsets,
+    at_n: Mapping[Scope, CorpusSubsets],
     counts: NDArray[np.int64],
     data: int,
     meta: Mapping[str, Any],
@@ -133,20 +128,24 @@ def _results(
     nothing = (float("nan"), float("nan"))
     results = []
     for scope in plan.scopes:
-        columns = [(i, column) for i, sizes in enumerate(measured[scope]) for column in sizes]
+        columns = []
+        for i, spec in enumerate(plan.specs):
+            column = values[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
+            sizes = at_k.of(i) if scope == "prompt" else at_n[scope].of(i, float(column[0]))
+            columns += [(i, spec, rarefied) for rarefied in (Rarefied({}, column, ""), *sizes)]
         intervals = [nothing] * len(columns)
         if scope == "prompt":
-            intervals = bootstrap_intervals([column.values for _, column in columns], seed=plan.seed)
+            intervals = bootstrap_intervals([each.values for _, _, each in columns], seed=plan.seed)
         if scope == "first":
             groups, rows = 1, int(np.count_nonzero(counts))
         else:
             groups, rows = (len(counts) if scope == "prompt" else 1), int(counts.sum())
-        for (i, column), interval in zip(columns, intervals, strict=True):
-            spec = plan.specs[i]
-            value, std = mean_and_std(column.values)
-            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows, **column.size}
-            if column.draws:
-                parts["draws"] = column.draws
+        for (i, spec, rarefied), interval in zip(columns, intervals, strict=True):
+            column = rarefied.values
+            value, std = mean_and_std(column)
+            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows, **rarefied.size}
+            if rarefied.draws:
+                parts["draws"] = rarefied.draws
             if plan.preset != "default":
                 parts["preset"] = plan.preset
             key, _, text = views[keys[i]].signature.partition(":")
@@ -154,7 +153,7 @@ def _results(
             parts["data"] = f"{data >> 32:08x}"
             if scope == "prompt":
                 parts |= {"bs": REPLICATES, "rs": plan.seed}
-            elif column.draws not in ("", "exact"):
+            elif rarefied.draws not in ("", "exact"):
                 parts["rs"] = plan.seed
             parts["v"] = divfast.__version__
             results.append(
@@ -165,16 +164,14 @@ def _results(
                     std=std,
                     interval=interval,
                     groups=groups,
-                    undefined=int(np.isnan(column.values).sum())
-                    if scope == "prompt"
-                    else int(np.isnan(value)),
+                    undefined=int(np.isnan(column).sum()) if scope == "prompt" else int(np.isnan(value)),
                     unit=spec.metric.unit,
                     signature=Signature(spec.canonical, parts),
-                    values=column.values,
+                    values=column,
                     model=meta.get("model"),
                     task=meta.get("task"),
-                    k=column.size.get("k"),
-                    n=column.size.get("n"),
+                    k=rarefied.size.get("k"),
+                    n=rarefied.size.get("n"),
                 )
             )
     return results

@@ -48,11 +48,11 @@ class PromptSubsets:
 
     def __init__(self, plan: Plan, keys: Sequence[str]) -> None:
         self._plan = plan
-        self._keys = keys
-        self._values: dict[tuple[int, int], list[NDArray[np.float64]]] = {
-            (i, k): [] for i in range(len(plan.specs)) for k in plan.at_k
-        }
-        self._exact = dict.fromkeys(self._values, True)
+        self._calls = [
+            (spec.metric, plan.parameters(spec), key) for spec, key in zip(plan.specs, keys, strict=True)
+        ]
+        self._values: dict[int, list[list[NDArray[np.float64]]]] = {k: [] for k in plan.at_k}
+        self._drawn: set[tuple[int, int]] = set()
 
     def add(self, block: Samples, rows: Mapping[str, Any], values: Sequence[NDArray[np.float64]]) -> None:
         """Take one block: the rows of every view, and the metrics on all samples of each prompt."""
@@ -60,32 +60,30 @@ class PromptSubsets:
             return
         plan = self._plan
         ids = content_keys(Ragged.from_arrow(block.ids))[:, 0]
-        for (i, k), column in self._values.items():
-            spec = plan.specs[i]
-            scores, exact = at_k(
-                spec.metric,
-                plan.parameters(spec),
-                rows[self._keys[i]],
+        for k, blocks in self._values.items():
+            scores, drawn = at_k(
+                self._calls,
+                rows,
                 block.groups,
-                values[i],
+                values,
                 k,
-                keys=ids,
+                ids=ids,
                 draws=plan.subsets,
                 seed=plan.seed,
                 backend=plan.backend,
             )
-            column.append(scores)
-            self._exact[i, k] &= exact
+            blocks.append(scores)
+            self._drawn.update((i, k) for i in drawn)
 
     def of(self, i: int) -> list[Rarefied]:
         """Return the i-th metric at every k."""
         return [
             Rarefied(
                 {"k": k},
-                np.concatenate(self._values[i, k]) if self._values[i, k] else np.zeros(0),
-                "exact" if self._exact[i, k] else str(self._plan.subsets),
+                np.concatenate([np.zeros(0), *(block[i] for block in blocks)]),
+                str(self._plan.subsets) if (i, k) in self._drawn else "exact",
             )
-            for k in self._plan.at_k
+            for k, blocks in self._values.items()
         ]
 
 
@@ -144,40 +142,45 @@ def is_its_own_expectation(metric: Metric, size: int) -> bool:
 
 
 def at_k(
-    metric: Metric,
-    parameters: Mapping[str, Any],
-    rows: Any,
+    calls: Sequence[tuple[Metric, Mapping[str, Any], str]],
+    rows: Mapping[str, Any],
     groups: NDArray[np.int64],
-    values: NDArray[np.float64],
+    values: Sequence[NDArray[np.float64]],
     k: int,
     *,
-    keys: NDArray[np.uint64],
+    ids: NDArray[np.uint64],
     draws: int = SUBSETS,
     seed: int = 0,
     backend: str = "auto",
-) -> tuple[NDArray[np.float64], bool]:
-    """Return the expectation of a metric on k of the samples of every group, and whether it is exact.
+) -> tuple[list[NDArray[np.float64]], set[int]]:
+    """Return the expectations of metrics on k of the samples of every group, and which of them were drawn.
 
     Parameters
     ----------
-    metric, parameters, rows, groups, backend
-        What is computed, on what, where.
-    values : numpy.ndarray
-        ``float64[g]``, the metric on all samples of each group.
+    calls
+        Metrics, each with its parameters and the key of its rows.
+    rows
+        By key, as the metrics take them.
+    groups : numpy.ndarray
+        ``int64[g + 1]``, rows of each group.
+    values
+        ``float64[g]`` for each metric: its value on all samples of each group.
     k : int
         How many samples.
-    keys : numpy.ndarray
+    ids : numpy.ndarray
         ``uint64[g]``, what tells the draws of one group from those of another.
     draws, seed : int
         How many subsets of a group are drawn where it has more, and the seed.
+    backend : str
+        Where the metrics run.
 
     Returns
     -------
-    numpy.ndarray
-        ``float64[g]``: the mean over those subsets on which the metric is defined; NaN where there is none, and for a
-        group of fewer than k samples.
-    bool
-        Whether that is the mean over every subset of every group.
+    list of numpy.ndarray
+        ``float64[g]`` for each metric: the mean over those subsets on which it is defined; NaN where there is none,
+        and for a group of fewer than k samples.
+    set of int
+        Which metrics are, for some group, the mean over drawn subsets and not over all.
 
     Notes
     -----
@@ -188,9 +191,9 @@ def at_k(
     variance the part that single samples are to blame for (a balanced incomplete U-statistic). Where the samples of a
     prompt stand in no random order, as after a sampler that sorts them, no subset is preferred for it.
 
-    The draws of a group depend on the seed, its key and its size alone. Groups do not share them: their luck would
-    otherwise add up over groups instead of cancelling out. O(draws x k) rows a group, gathered some at a time in
-    bounded memory.
+    The draws of a group depend on the seed, its id and its size alone. Groups do not share them: their luck would
+    otherwise add up over groups instead of cancelling out. Metrics do. O(draws x k) rows a group, gathered some at a
+    time in bounded memory.
 
     References
     ----------
@@ -199,40 +202,49 @@ def at_k(
     """
     sizes = np.diff(groups)
     enough = sizes >= k
-    out = np.full(len(sizes), np.nan)
-    if is_its_own_expectation(metric, k):
-        out[enough] = values[enough]
-        return out, True
-    if callable(metric.expectation):
-        out[enough] = metric.expectation(rows, groups, k, **parameters)[enough]
-        return out, True
-    row_bytes = _row_bytes(rows)
+    out = [np.full(len(sizes), np.nan) for _ in calls]
+    averaged = []
+    for i, (metric, parameters, key) in enumerate(calls):
+        if is_its_own_expectation(metric, k):
+            out[i][enough] = values[i][enough]
+        elif callable(metric.expectation):
+            out[i][enough] = metric.expectation(rows[key], groups, k, **parameters)[enough]
+        else:
+            averaged.append(i)
+    if not averaged:
+        return out, set()
+    needed = {calls[i][2] for i in averaged}
+    row_bytes = sum((_row_bytes(rows[key]) for key in needed), np.full(len(rows[min(needed)]), 8))
     ends = np.concatenate([[0], np.cumsum(row_bytes)])
     group_bytes = ends[groups[1:]] - ends[groups[:-1]]
-    exact = True
+    drawn = False
     for size in np.unique(sizes[enough]).tolist():
         whole = comb(size, k) <= draws
-        exact = exact and whole
+        drawn = drawn or not whole
         many = comb(size, k) if whole else draws
         of_size = np.flatnonzero(sizes == size)
         for some in _chunks(group_bytes[of_size] * many * k // size):
             index = of_size[some]
-            subsets = _every(size, k) if whole else _draw(keys[index], size, k, draws, seed)
+            subsets = _every(size, k) if whole else _draw(ids[index], size, k, draws, seed)
             picked = (groups[index][:, None, None] + subsets).reshape(-1, k)
-            scores = np.empty(len(picked))
+            scores = np.empty((len(averaged), len(picked)))
             # Only a group that is too large for a chunk is cut here, between its subsets.
             for part in _chunks(row_bytes[picked].sum(axis=1)):
-                taken, bounds = _gathered(rows, picked[part])
-                scores[part] = per_group(metric, parameters, backend, taken, bounds)
-            out[index] = _mean_of_defined(scores.reshape(len(index), many))
-    return out, exact
+                taken = {key: _take(rows[key], picked[part].ravel()) for key in needed}
+                bounds = np.arange(0, picked[part].size + 1, k)
+                for column, i in zip(scores, averaged, strict=True):
+                    metric, parameters, key = calls[i]
+                    column[part] = per_group(metric, parameters, backend, taken[key], bounds)
+            for column, i in zip(scores, averaged, strict=True):
+                out[i][index] = _mean_of_defined(column.reshape(len(index), many))
+    return out, set(averaged) if drawn else set()
 
 
 def _row_bytes(rows: Any) -> NDArray[np.int64]:
-    """Return what a row takes when it is gathered, its index included."""
+    """Return what each row takes."""
     if isinstance(rows, Ragged):
-        return rows.lengths * rows.values.itemsize + 16
-    return np.full(len(rows), rows.itemsize * rows.shape[1] + 8)
+        return rows.lengths * rows.values.itemsize + rows.offsets.itemsize
+    return np.full(len(rows), rows.itemsize * rows.shape[1])
 
 
 def _chunks(weights: NDArray[np.int64]) -> Iterator[slice]:
@@ -252,16 +264,16 @@ def _every(size: int, k: int) -> NDArray[np.int64]:
     return np.array(list(combinations(range(size), k)), np.int64)[None]
 
 
-def _draw(keys: NDArray[np.uint64], size: int, k: int, draws: int, seed: int) -> NDArray[np.int64]:
+def _draw(ids: NDArray[np.uint64], size: int, k: int, draws: int, seed: int) -> NDArray[np.int64]:
     """Return random subsets of k of `size` rows, ``int64[g, draws, k]``."""
     windows = min(draws, size // gcd(size, k))
     circles = -(-draws // windows)
     counters = np.arange(circles * size, dtype=np.uint64).reshape(circles, size)
     # Sorting random numbers permutes at random.
-    order = np.argsort(_mixed(_mixed(keys ^ np.uint64(seed))[:, None, None] ^ counters), axis=-1)
+    order = np.argsort(_mixed(_mixed(ids ^ np.uint64(seed))[:, None, None] ^ counters), axis=-1)
     starts = np.arange(windows) * k
     within = (starts[:, None] + np.arange(k)) % size
-    return order[:, :, within].reshape(len(keys), circles * windows, k)[:, :draws]
+    return order[:, :, within].reshape(len(ids), circles * windows, k)[:, :draws]
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -272,11 +284,8 @@ def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return bits ^ (bits >> np.uint64(31))
 
 
-def _gathered(rows: Any, subsets: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
-    """Return the rows of subsets, ``int64[m, k]``, and their offsets as m groups."""
-    index = subsets.ravel()
-    taken = rows.take(index) if isinstance(rows, Ragged) else rows[index]
-    return taken, np.arange(0, len(index) + 1, subsets.shape[1])
+def _take(rows: Any, index: NDArray[np.int64]) -> Any:
+    return rows.take(index) if isinstance(rows, Ragged) else rows[index]
 
 
 def _mean_of_defined(scores: NDArray[np.float64]) -> NDArray[np.float64]:

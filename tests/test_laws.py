@@ -158,14 +158,15 @@ def test_corpus_is_one_big_group_in_any_merge_order(case, data):
 def test_expectation_is_the_mean_over_subsets(case, data, k):
     groups = case.groups(data)
     rows, offsets = build(case.metric.view, groups)
-    keys = np.arange(len(groups), dtype=np.uint64)
-    values, exact = at_k(case.metric, case.parameters, rows, offsets, case(groups), k, keys=keys, draws=10**6)
+    ids = np.arange(len(groups), dtype=np.uint64)
+    calls = [(case.metric, case.parameters, "")]
+    (values,), drawn = at_k(calls, {"": rows}, offsets, [case(groups)], k, ids=ids, draws=10**6)
     expected = []
     for group in groups:
         scores = np.array([case([list(subset)])[0] for subset in itertools.combinations(group, k)])
         defined = scores[~np.isnan(scores)]
         expected.append(defined.mean() if len(defined) else np.nan)
-    assert exact
+    assert not drawn
     np.testing.assert_allclose(values, np.array(expected, float), **case.tolerance)
 
 
