@@ -139,7 +139,7 @@ def equal_sizes(matched: Matched, run_a: Run, run_b: Run, pairs: Pairs) -> tuple
     kept, unequal = [], []
     for entry, other in matched:
         per_prompt = entry.scope == "prompt"
-        here, there = (k_a, k_b) if per_prompt else (_rows(entry), _rows(other))
+        here, there = (k_a, k_b) if per_prompt else (np.array([entry.rows]), np.array([other.rows]))
         if entry.k or entry.n or (here == there).all() or _free(entry, int(np.minimum(here, there).min())):
             kept.append((entry, other))
         elif (entry.metric, entry.scope) in rarefied:
@@ -159,10 +159,6 @@ def equal_sizes(matched: Matched, run_a: Run, run_b: Run, pairs: Pairs) -> tuple
                 remedy=f"Score both with --at-n {min(here[0], there[0])}, or compare --scope prompt alone.",
             )
     return kept, unequal
-
-
-def _rows(entry: Entry) -> NDArray[np.int64]:
-    return np.array([int(entry.signature.parts["rows"])])
 
 
 def _free(entry: Entry, smallest: int) -> bool:

@@ -27,8 +27,8 @@ class Entry:
     k: int | None
     n: int | None
     value: float
-    undefined: int
     unit: str
+    rows: int
     signature: Signature
 
     @property
@@ -110,6 +110,8 @@ def open_run(source: Any) -> Run:
 
 def _one_dump(name: str, entries: Sequence[Any], run: Any, groups: pa.Table, chosen: str | None) -> Run:
     facts = [(dump["model"], dump["task"]) for dump in run["dumps"]]
+    if missing := {"input_id", "n"} - set(groups.column_names):
+        raise ValueError(f"groups.parquet has no column {min(missing)}")
     if chosen is None and len(facts) > 1:
         raise DataError(
             f"holds {len(facts)} dumps.",
@@ -139,14 +141,14 @@ def _one_dump(name: str, entries: Sequence[Any], run: Any, groups: pa.Table, cho
 
 
 def _entry(entry: Any) -> Entry:
-    value = entry["value"]
+    value, signature = entry["value"], Signature.parse(entry["signature"])
     return Entry(
         metric=entry["metric"],
         scope=entry["scope"],
         k=entry.get("k"),
         n=entry.get("n"),
         value=float("nan") if value is None else float(value),
-        undefined=int(entry["undefined"]),
         unit=entry["unit"],
-        signature=Signature.parse(entry["signature"]),
+        rows=int(signature.parts["rows"]),
+        signature=signature,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -114,7 +115,7 @@ def sign_flip_p(columns: Sequence[NDArray[np.float64]], *, seed: int = 0, flips:
         far = abs(some.sum()) - 1e-12 * np.abs(some).sum()
         if not len(some):
             out.append(float("nan"))
-        elif 2.0 ** np.count_nonzero(some) <= flips + 1:
+        elif np.count_nonzero(some) <= math.log2(flips + 1):
             sums = np.zeros(1)
             for difference in some[some != 0]:
                 sums = np.concatenate([sums + difference, sums - difference])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -286,7 +287,15 @@ def test_nothing_defined():
         (lambda folder: (folder / "report.json").write_text("[]"), "holds no report of divfast"),
         (lambda folder: (folder / "groups.parquet").unlink(), "wrote: it has no groups.parquet"),
         (lambda folder: (folder / "groups.parquet").write_bytes(b"PAR"), "holds no report of divfast"),
-        (lambda folder: edited(folder, lambda report: report["results"][0].update(metric="x")), "in common"),
+        (
+            lambda folder: edited(folder, lambda report: report["results"][0].update(signature="x")),
+            "KeyError: 'rows'",
+        ),
+        (lambda folder: edited(folder, lambda report: report["run"].clear()), "KeyError: 'dumps'"),
+        (
+            lambda folder: pq.write_table(pa.table({"n": [1]}), folder / "groups.parquet"),
+            "no column input_id",
+        ),
     ],
 )
 def test_broken_runs(tmp_path, spoil, message):
@@ -294,3 +303,11 @@ def test_broken_runs(tmp_path, spoil, message):
     spoil(folder)
     with pytest.raises(DataError, match=message):
         divfast.compare(folder, scored(B, scopes=["prompt"], metrics=["ead"]))
+
+
+def test_a_column_is_missing(tmp_path):
+    folder = saved(tmp_path / "run", A)
+    table = pq.read_table(folder / "groups.parquet")
+    pq.write_table(table.drop_columns(["distinct"]), folder / "groups.parquet")
+    with pytest.raises(DataError, match=r"run: groups\.parquet has no column 'distinct'"):
+        divfast.compare(folder, scored(B))

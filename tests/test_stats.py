@@ -135,8 +135,11 @@ def test_p_is_uniform_where_there_is_no_difference():
         )
 
 
-def test_the_smallest_p_is_not_zero():
-    assert sign_flip_p([np.ones(100)]) == [1 / 10_000]
+@pytest.mark.parametrize("m", [14, 100, 5000])
+def test_the_smallest_p_is_not_zero(m, recwarn):
+    # of 2^14 changes of sign two are as far, so about one in 9999 drawn
+    assert 1 / 10_000 <= sign_flip_p([np.ones(m)])[0] <= (8 if m == 14 else 1) / 10_000
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(
