@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
-_NOT_COMMANDS = ("options", "progress", "render")
-_FIRST = ("score",)
+_NOT_COMMANDS = ("flat", "options", "progress", "render", "render_compare")
+_FIRST = ("score", "compare")
 
 
 class Commands(click.Group):

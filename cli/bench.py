@@ -53,7 +53,7 @@ def bench(
     Example:
       divfast bench ead cosine --quick
     """
-    from divfast.cli import render
+    from divfast.cli import flat, render
     from divfast.throughput import results
     from divfast.throughput.cases import CASES, find_case
     from divfast.throughput.harness import run_cases
@@ -75,7 +75,7 @@ def bench(
             # Row by row: what was measured stays when the rest is interrupted.
             results.save([row], file)
     if form == "json":
-        click.echo(render.as_json(rows))
+        click.echo(flat.as_json(rows))
         return
     lines = results.beside(rows)
     if form == "md":

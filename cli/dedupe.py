@@ -135,14 +135,14 @@ def dedupe(
 
 def _text(found: Clusters, form: str) -> str:
     """Return a summary as ``table``, ``json``, ``csv`` or ``md``."""
-    from divfast.cli import render
+    from divfast.cli import flat, render
 
     summary = found.to_dict()
     if form == "json":
-        return render.as_json(summary)
+        return flat.as_json(summary)
     rows = summary["results"]
     if form in ("csv", "md"):
-        write = render.as_csv if form == "csv" else render.as_md
+        write = flat.as_csv if form == "csv" else flat.as_md
         return write(list(rows[0]), [list(row.values()) for row in rows])
     several = len(rows) > 1
     headers = ["prompts", "samples", "exact", "near", "kept", "unique", "unique or near"]

@@ -21,11 +21,11 @@ def doctor(form: str | None) -> None:
     Example:
       divfast doctor --format json
     """
-    from divfast.cli import render
+    from divfast.cli import flat
     from divfast.diagnosis import diagnose
 
     found = diagnose()
-    click.echo(render.as_json(found) if form == "json" else _text(found))
+    click.echo(flat.as_json(found) if form == "json" else _text(found))
 
 
 def _text(found: dict[str, Any]) -> str:

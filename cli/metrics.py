@@ -23,14 +23,14 @@ def metrics(name: str | None, form: str | None) -> None:
       divfast metrics ead
     """
     from divfast.catalogue import describe_all, describe_one
-    from divfast.cli import render
+    from divfast.cli import flat
 
     if name is not None:
         one = describe_one(name)
-        click.echo(render.as_json(one) if form == "json" else _page(one))
+        click.echo(flat.as_json(one) if form == "json" else _page(one))
     else:
         everything = describe_all()
-        click.echo(render.as_json(everything) if form == "json" else _overview(everything))
+        click.echo(flat.as_json(everything) if form == "json" else _overview(everything))
 
 
 def _parameters(metric: dict[str, Any], between: str = " ") -> str:

@@ -39,6 +39,22 @@ class Size(click.ParamType[int]):
         return size
 
 
+class Sizes(click.ParamType[tuple[int, ...]]):
+    """Whole numbers between commas, as ``2,4,8``."""
+
+    name = "sizes"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"0*[1-9]\d*(,0*[1-9]\d*)*", str(value)):
+            self.fail(f"{value!r} is not a list of whole numbers such as 2,4,8.", param, ctx)
+        return tuple(map(int, str(value).split(",")))
+
+
 def debug(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--debug``; what it does stands in `divfast.cli.Commands`."""
 
@@ -73,6 +89,34 @@ threads = click.option(
 memory = click.option(
     "--memory", type=Size(), metavar="SIZE", help="About how much to work in, such as 1GB or 512MB."
 )
+
+
+def rarefying(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Scores at equal size."""
+    return _all(
+        command,
+        click.option(
+            "--at-k",
+            type=Sizes(),
+            metavar="K,...",
+            default=(),
+            help="Also what is expected on K of each prompt's samples, to compare dumps of unequal K.",
+        ),
+        click.option(
+            "--at-n",
+            type=Sizes(),
+            metavar="N,...",
+            default=(),
+            help="The same for the scopes first and pooled: on N rows of the corpus.",
+        ),
+        click.option(
+            "--draws",
+            type=click.IntRange(1, 1_000_000),
+            metavar="N",
+            help="Random subsets for these, where there is no formula and there are more. Default: 32 of a "
+            "prompt's samples, 8 of a corpus.",
+        ),
+    )
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:

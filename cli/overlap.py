@@ -170,18 +170,18 @@ def overlap(
 
 
 def _flat(report: Overlap, form: str) -> str:
-    from divfast.cli import render
+    from divfast.cli import flat
 
     found = report.to_dict()
     if form == "json" and report.passages is not None:
         found["passages"] = report.passages.to_pylist()
-    return render.flat_text(found, form)
+    return flat.of_report(found, form)
 
 
 def _table(report: Overlap) -> str:
-    from divfast.cli import render
+    from divfast.cli import flat, render
 
-    digits = render.decimals([result.value for result in report])
+    digits = flat.decimals([result.value for result in report])
     rows = [
         [
             result.evaluation,

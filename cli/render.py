@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import os
 import shutil
@@ -14,6 +11,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from divfast.cli import flat
+from divfast.cli.flat import decimals
 
 if TYPE_CHECKING:
     from divfast.coverage import Coverage
@@ -28,11 +28,6 @@ _SCOPES = {
     "first": "first: the first sample of every prompt, together",
     "pooled": "pooled: all samples together",
 }
-
-
-def as_json(value: Any) -> str:
-    """Return JSON text as in ``report.json``."""
-    return json.dumps(value, indent=2, allow_nan=False)
 
 
 def _styled() -> bool:
@@ -82,17 +77,10 @@ def table(
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def flat_text(report: Mapping[str, Any], form: str) -> str:
-    """Return what ``report.json`` holds as ``json``, or its results, one a line, as ``csv`` or ``md``."""
-    if form == "json":
-        return as_json(report)
-    return as_csv(*_rows(report)) if form == "csv" else as_md(*_rows(report))
-
-
 def score_text(report: Report, form: str) -> str:
     """Return a report as ``table``, ``json``, ``csv`` or ``md``."""
     if form != "table":
-        return flat_text(report.to_dict(), form)
+        return flat.of_report(report.to_dict(), form)
     return _of_several(report) if report.several else _of_one(report)
 
 
@@ -105,7 +93,7 @@ def _of_one(report: Report) -> str:
         digits = decimals([result.value])
         rows.append(
             [
-                result.metric,
+                result.column,
                 result.scope,
                 number(result.value, digits),
                 "" if math.isnan(result.std) else number(result.std, digits),
@@ -120,14 +108,14 @@ def _of_one(report: Report) -> str:
     grid = table(
         [headers[i] for i in kept], [[row[i] for i in kept] for row in rows], right=right, wrap=("unit",)
     )
-    return "\n".join([_bold(title), "", grid, "", *signatures([[result] for result in report])])
+    return "\n".join([bold(title), "", grid, "", *signatures([[result] for result in report])])
 
 
 def _of_several(report: Report) -> str:
     dumps = report.run["dumps"]
     by_column: dict[tuple[str, str], list[Result]] = {}
     for result in report:
-        by_column.setdefault((result.scope, result.metric), []).append(result)
+        by_column.setdefault((result.scope, result.column), []).append(result)
     labels = {
         "model": [dump["model"] or "" for dump in dumps],
         "task": [dump["task"] or "" for dump in dumps],
@@ -136,7 +124,7 @@ def _of_several(report: Report) -> str:
         del labels["task"]
     parts = []
     for scope, columns in groupby(by_column.items(), key=lambda item: item[0][0]):
-        parts += [_bold(_SCOPES[scope]), ""]
+        parts += [bold(_SCOPES[scope]), ""]
         cells = {metric: _cells(results) for (_, metric), results in columns}
         for some in _that_fit(labels, cells):
             parts += [table([*labels, *some], zip(*labels.values(), *some.values(), strict=True)), ""]
@@ -201,7 +189,7 @@ def signatures(columns: Sequence[Sequence[Result | Coverage]]) -> list[str]:
         }
         lines.append("|".join([signatures[0].metric, *(f"{key}:{value}" for key, value in parts.items())]))
     stars = ", * by dump as listed below" if any("*" in line for line in lines) else ""
-    return [_bold(f"signatures{stars}"), *lines]
+    return [bold(f"signatures{stars}"), *lines]
 
 
 def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequence[Sequence[Result]]) -> str:
@@ -216,26 +204,21 @@ def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequenc
         for key in results[0].signature.parts:
             values = [str(result.signature.parts.get(key, "")) for result in results]
             if key not in ("groups", "rows") and len(set(values)) > 1:
-                differ.setdefault(key, values)
+                # Whether draws were needed depends on the size; the same for all metrics that draw.
+                size = results[0].column.removeprefix(results[0].metric)
+                differ.setdefault(f"draws{size}" if key == "draws" else key, values)
     shown = {**labels, **known, **differ, "file": [dump["dump"] for dump in dumps]}
     return table(list(shown), zip(*shown.values(), strict=True), right=("prompts", "samples"), wrap=("file",))
 
 
-def _bold(text: str) -> str:
+def bold(text: str) -> str:
+    """Return a title, bold where stdout is a terminal."""
     return click.style(text, bold=True) if _styled() else text
 
 
 def many(count: int, what: str) -> str:
     """Return a count with its noun."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def decimals(values: Iterable[float]) -> int:
-    """Return decimals that show three digits of the smallest value, or tenths where there are hundreds."""
-    sizes = [abs(value) for value in values if math.isfinite(value) and value]
-    if not sizes:
-        return 3
-    return 1 if max(sizes) >= 100 else min(6, max(3, 2 - math.floor(math.log10(min(sizes)))))
 
 
 def number(value: float, digits: int) -> str:
@@ -247,7 +230,7 @@ def interval(result: Result | Coverage, digits: int) -> str:
     """Return the ends of an interval; nothing where there is none."""
     low, high = result.interval
     dash = "–" if _can_show("–") else "-"
-    return "" if math.isnan(low) else f"{low:.{digits}f}{dash}{high:.{digits}f}"
+    return "" if math.isnan(low) else f"{low:.{decimals}f}{dash}{high:.{decimals}f}"
 
 
 def _can_show(text: str) -> bool:
@@ -256,40 +239,6 @@ def _can_show(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns of a flat table and its rows, one a result, None for what is undefined."""
-    rows = []
-    for entry in report["results"]:
-        row: dict[str, Any] = {}
-        for name, value in entry.items():
-            row |= {"low": value[0], "high": value[1]} if name == "interval" else {name: value}
-        rows.append(row)
-    return list(rows[0]), [list(row.values()) for row in rows]
-
-
-def as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table as CSV, in full precision."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headers)
-    writer.writerows(rows)
-    return text.getvalue().removesuffix("\n")
-
-
-def as_md(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table as Markdown; the last column is code."""
-    lines = [headers, ["---"] * len(headers)]
-    for row in rows:
-        digits = decimals([value for value in row if isinstance(value, float)][:1])
-        cells = [
-            f"{cell:.{digits}f}" if isinstance(cell, float) else "" if cell is None else str(cell)
-            for cell in row
-        ]
-        cells[-1] = f"`{cells[-1]}`"
-        lines.append([cell.replace("|", "\\|") for cell in cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def score_remarks(report: Report) -> list[str]:
@@ -327,7 +276,7 @@ def _undefined(report: Report) -> list[str]:
     by_column: dict[tuple[str, str], list[Result]] = {}
     for result in report:
         if result.undefined:
-            by_column.setdefault((result.metric, result.scope), []).append(result)
+            by_column.setdefault((result.column, result.scope), []).append(result)
     if report.several:
         dumps = len(report.run["dumps"])
         return [

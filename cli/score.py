@@ -43,6 +43,7 @@ from divfast.cli import options
     help="See divfast metrics; or a Hugging Face tokenizer by name, folder or file.",
 )
 @click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
+@options.rarefying
 @options.encoding
 @options.reading
 @click.option(
@@ -54,7 +55,7 @@ from divfast.cli import options
     metavar="N",
     default=0,
     show_default=True,
-    help="Of the bootstrap interval.",
+    help="Of the bootstrap interval and of random subsets.",
 )
 @options.running
 @options.formats("table", "json", "csv", "md")

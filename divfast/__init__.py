@@ -10,19 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from divfast.comparison import Comparison, compare
     from divfast.readers import read
     from divfast.registry import metric
     from divfast.result import Report, Result
     from divfast.samples import Ragged, Samples
     from divfast.scoring import score
 
-__all__ = ["Ragged", "Report", "Result", "Samples", "__version__", "metric", "read", "score"]
+__all__ = [
+    "Comparison",
+    "Ragged",
+    "Report",
+    "Result",
+    "Samples",
+    "__version__",
+    "compare",
+    "metric",
+    "read",
+    "score",
+]
 
 _HOME = {
+    "Comparison": "divfast.comparison",
     "Ragged": "divfast.samples",
     "Report": "divfast.result",
     "Result": "divfast.result",
     "Samples": "divfast.samples",
+    "compare": "divfast.comparison",
     "metric": "divfast.registry",
     "read": "divfast.readers",
     "score": "divfast.scoring",

@@ -16,6 +16,7 @@ from divfast import _core, engine
 from divfast.backends import accumulator, per_group
 from divfast.dumps import Progress
 from divfast.planning import Plan
+from divfast.rarefaction import CorpusSubsets, PromptSubsets, Rarefied
 from divfast.readers import Blocks
 from divfast.result import Result, Signature
 from divfast.samples import Ragged, Samples
@@ -51,6 +52,8 @@ def score_blocks(
         if scope != "prompt"
     }
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
+    at_k = PromptSubsets(plan, keys)
+    at_n = {scope: CorpusSubsets(plan, keys) for scope in corpora}
     ids, sizes = [], []
     print_ = 0
     stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
@@ -68,6 +71,7 @@ def score_blocks(
                 column.append(
                     per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
                 )
+            at_k.add(block, rows, [column[-1] for column in values])
         for scope, accumulators in corpora.items():
             chosen = rows
             if scope == "first":
@@ -77,6 +81,7 @@ def score_blocks(
                 }
             for corpus, key in zip(accumulators, keys, strict=True):
                 corpus.add(chosen[key])
+            at_n[scope].add(chosen)
         if progress is not None and isinstance(blocks, Blocks):
             progress(*blocks.position, "bytes")
     counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
@@ -88,10 +93,9 @@ def score_blocks(
     meta = dict(meta or {})
     meta["model"] = meta.get("model") or name
     columns = [np.concatenate(column) if column else np.full(len(counts), np.nan) for column in values]
-    results = _results(plan, views, keys, columns, corpora, counts, print_, meta)
+    results = _results(plan, views, keys, columns, corpora, at_k, at_n, counts, print_, meta)
     table = {"input_id": pa.chunked_array(ids, pa.large_string()), "n": counts}
-    if "prompt" in plan.scopes:
-        table.update({spec.given: column for spec, column in zip(plan.specs, columns, strict=True)})
+    table.update({result.column: result.values for result in results if result.scope == "prompt"})
     facts: dict[str, Any] = {"model": meta["model"], "task": meta.get("task")}
     facts |= {"prompts": len(counts), "samples": int(counts.sum())}
     if isinstance(blocks, Blocks):
@@ -113,26 +117,35 @@ def _results(
     plan: Plan,
     views: Mapping[str, Any],
     keys: Sequence[str],
-    columns: Sequence[NDArray[np.float64]],
+    values: Sequence[NDArray[np.float64]],
     corpora: Mapping[Scope, Sequence[Any]],
+    at_k: PromptSubsets,
+    at_n: Mapping[Scope, CorpusSubsets],
     counts: NDArray[np.int64],
     data: int,
     meta: Mapping[str, Any],
 ) -> list[Result]:
-    nan = float("nan")
+    nothing = (float("nan"), float("nan"))
     results = []
     for scope in plan.scopes:
-        intervals = (
-            bootstrap_intervals(columns, seed=plan.seed) if scope == "prompt" else [(nan, nan)] * len(columns)
-        )
+        columns = []
+        for i, spec in enumerate(plan.specs):
+            column = values[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
+            sizes = at_k.of(i) if scope == "prompt" else at_n[scope].of(i, float(column[0]))
+            columns += [(i, spec, rarefied) for rarefied in (Rarefied({}, column, ""), *sizes)]
+        intervals = [nothing] * len(columns)
+        if scope == "prompt":
+            intervals = bootstrap_intervals([each.values for _, _, each in columns], seed=plan.seed)
         if scope == "first":
             groups, rows = 1, int(np.count_nonzero(counts))
         else:
             groups, rows = (len(counts) if scope == "prompt" else 1), int(counts.sum())
-        for i, spec in enumerate(plan.specs):
-            column = columns[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
+        for (i, spec, rarefied), interval in zip(columns, intervals, strict=True):
+            column = rarefied.values
             value, std = mean_and_std(column)
-            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows}
+            parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows, **rarefied.size}
+            if rarefied.draws:
+                parts["draws"] = rarefied.draws
             if plan.preset != "default":
                 parts["preset"] = plan.preset
             key, _, text = views[keys[i]].signature.partition(":")
@@ -140,21 +153,25 @@ def _results(
             parts["data"] = f"{data >> 32:08x}"
             if scope == "prompt":
                 parts |= {"bs": REPLICATES, "rs": plan.seed}
+            elif rarefied.draws not in ("", "exact"):
+                parts["rs"] = plan.seed
             parts["v"] = divfast.__version__
             results.append(
                 Result(
                     metric=spec.given,
                     scope=scope,
                     value=value,
-                    std=std if scope == "prompt" else nan,
-                    interval=intervals[i],
+                    std=std,
+                    interval=interval,
                     groups=groups,
-                    undefined=int(np.isnan(column).sum()),
+                    undefined=int(np.isnan(column).sum()) if scope == "prompt" else int(np.isnan(value)),
                     unit=spec.metric.unit,
                     signature=Signature(spec.canonical, parts),
                     values=column,
                     model=meta.get("model"),
                     task=meta.get("task"),
+                    k=rarefied.size.get("k"),
+                    n=rarefied.size.get("n"),
                 )
             )
     return results

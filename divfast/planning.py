@@ -19,6 +19,11 @@ from divfast.views.tokens import open_tokenizer
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
+# Draws of k of a prompt's samples: on 800 prompts of 10 their luck moves a mean by 1% to 4% of half its interval, where
+# draws that all prompts share moved it by 4% to 52%. And draws of n of the rows of a corpus.
+SUBSETS = 32
+CORPUS_DRAWS = 8
+_MOST_DRAWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class Plan:
         Opens the view over vectors for a dump; None where no metric needs one.
     shares_vectors : bool
         Whether all dumps share one view over vectors, an encoder, and so are scored one after the other.
+    at_k, at_n : sequence of int
+        Sizes to which prompts and the corpus are rarefied.
+    subsets, corpus_draws : int
+        How many draws of each where there is no formula.
     """
 
     specs: Sequence[MetricSpec]
@@ -44,6 +53,10 @@ class Plan:
     views: Mapping[str, View]
     vectors: Callable[[Path | None], View] | None
     shares_vectors: bool
+    at_k: Sequence[int]
+    at_n: Sequence[int]
+    subsets: int
+    corpus_draws: int
 
     def parameters(self, spec: MetricSpec) -> dict[str, Any]:
         """Return the keyword arguments of a metric."""
@@ -70,6 +83,9 @@ def make_plan(
     embeddings: Any,
     cache: bool,
     progress: Progress | None,
+    at_k: Sequence[int],
+    at_n: Sequence[int],
+    draws: int | None,
 ) -> Plan:
     """Return the plan of a call of `divfast.score`; the arguments are its own.
 
@@ -110,6 +126,15 @@ def make_plan(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",
             )
+    sizes_k, sizes_n = _sizes("at_k", at_k), _sizes("at_n", at_n)
+    if sizes_k and "prompt" not in wanted:
+        raise MetricError("at_k is for the scope prompt.", remedy="Add --scope prompt, or leave --at-k out.")
+    if sizes_n and wanted == ["prompt"]:
+        raise MetricError(
+            "at_n is for the scopes first and pooled.", remedy="Add --scope pooled, or leave --at-n out."
+        )
+    if draws is not None and not 1 <= draws <= _MOST_DRAWS:
+        raise MetricError(f"draws must be from 1 to {_MOST_DRAWS:,}, got {draws}.")
     checked: Preset = "paper" if preset == "paper" else "default"
     if tokenizer is None:
         names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
@@ -128,7 +153,19 @@ def make_plan(
         opened,
         vectors,
         encoder is not None,
+        sizes_k,
+        sizes_n,
+        draws or SUBSETS,
+        draws or CORPUS_DRAWS,
     )
+
+
+def _sizes(name: str, given: Sequence[int]) -> list[int]:
+    """Return the sizes given, each once."""
+    for size in given:
+        if size < 1:
+            raise MetricError(f"{name} must be whole numbers of at least 1, got {size}.")
+    return list(dict.fromkeys(given))
 
 
 def _vectors_opener(

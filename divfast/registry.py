@@ -19,6 +19,7 @@ from divfast.errors import MetricError, nearest
 Preset = Literal["default", "paper"]
 ViewName = Literal["text", "tokens", "vectors"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
+Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 
 
 class Accumulator(Protocol):
@@ -129,6 +130,7 @@ class Metric:
     kinds: Mapping[str, Kind]
     defaults: Mapping[str, Any]
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    expectation: Expectation | None = None
 
     @property
     def summary(self) -> str:
@@ -178,6 +180,7 @@ def metric(
     aliases: tuple[str, ...] = (),
     parameters: Mapping[str, Kind] | None = None,
     tokenizers: Mapping[str, str] | None = None,
+    expectation: Expectation | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -196,6 +199,11 @@ def metric(
         The `Kind` of every keyword parameter that changes the number.
     tokenizers
         Tokenizer of each preset, for the metrics over tokens.
+    expectation
+        What is known of the metric on k random rows of a group, for scores at equal K: ``rows_mean`` or
+        ``pairs_mean`` where it is the plain mean over rows or over pairs of rows, all of the same weight, and so does
+        not depend on K; or ``(rows, groups, k, **parameters) -> float64[g]`` that gives the expectation where K >= k.
+        None where there is no formula: subsets are drawn.
 
     Raises
     ------
@@ -229,6 +237,7 @@ def metric(
             kinds,
             keywords,
             dict(tokenizers or {}),
+            expectation,
         )
         for key in (name, *aliases):
             _METRICS[key] = entry

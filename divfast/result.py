@@ -43,6 +43,23 @@ class Signature:
     def __str__(self) -> str:
         return "|".join([self.metric, *(f"{key}:{value}" for key, value in self.parts.items())])
 
+    @classmethod
+    def parse(cls, text: str) -> Signature:
+        """Return a signature from its text; every part is a string.
+
+        Examples
+        --------
+        >>> Signature.parse("vendi:q=2|scope:prompt|groups:500").parts["groups"]
+        '500'
+        """
+        metric, *words = text.split("|")
+        parts: dict[str, str] = {}
+        for word in words:
+            key, colon, value = word.partition(":")
+            if colon:
+                parts[key] = value
+        return cls(metric, parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -57,7 +74,7 @@ class Result:
     value : float
         Mean over groups, or the value itself in the scopes ``first`` and ``pooled``; NaN where undefined.
     std : float
-        Standard deviation over groups; NaN outside the scope ``prompt``.
+        Standard deviation over groups, or over draws from the corpus; NaN where there is one value.
     interval : (float, float)
         95% bootstrap interval of the mean over groups; NaN outside the scope ``prompt``.
     groups, undefined : int
@@ -67,9 +84,11 @@ class Result:
     signature : Signature
         The recipe.
     values : numpy.ndarray
-        ``float64[groups]``, one value a group; one value in the scopes ``first`` and ``pooled``.
+        ``float64[groups]``, one value a group; in the scopes ``first`` and ``pooled`` one value, or one a draw.
     model, task : str or None
         What the dump is of.
+    k, n : int or None
+        The value is the one expected on k of each prompt's samples, or on n rows of the corpus.
     """
 
     metric: str
@@ -84,6 +103,13 @@ class Result:
     values: NDArray[np.float64] = field(repr=False)
     model: str | None = None
     task: str | None = None
+    k: int | None = None
+    n: int | None = None
+
+    @property
+    def column(self) -> str:
+        """The name of its column in ``groups.parquet`` and in tables: ``ead``, ``ead@k=4``, ``ead@n=500``."""
+        return column_name(self.metric, self.k, self.n)
 
     @property
     def mean(self) -> float:
@@ -95,6 +121,7 @@ class Result:
         return {
             "metric": self.metric,
             "scope": self.scope,
+            **sizes(self.k, self.n),
             "value": json_number(self.value),
             "std": json_number(self.std),
             "interval": [json_number(end) for end in self.interval],
@@ -105,8 +132,18 @@ class Result:
         }
 
 
+def sizes(k: int | None, n: int | None) -> dict[str, int]:
+    """Return those sizes that a score was rarefied to."""
+    return {key: size for key, size in (("k", k), ("n", n)) if size is not None}
+
+
+def column_name(metric: str, k: int | None, n: int | None) -> str:
+    """Return the name of a score among others: its metric, and the size that it was rarefied to."""
+    return "".join([metric, *(f"@{key}={size}" for key, size in sizes(k, n).items())])
+
+
 def json_number(value: float) -> float | None:
-    """Return a number as JSON can hold it: null where it is undefined."""
+    """Return a number as JSON has it: null where it is undefined."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -138,12 +175,15 @@ class Report:
         return len(self.results)
 
     def __getitem__(self, key: str | tuple[str, str]) -> Result:
-        """Return the result of a metric, or of a (metric, scope); of the first dump where there are several."""
+        """Return the result of a metric, or of a (metric, scope); of the first dump where there are several.
+
+        A metric at equal size is ``report["ead@k=4"]``.
+        """
         metric, scope = key if isinstance(key, tuple) else (key, None)
         for result in self.results:
-            if result.metric == metric and scope in (None, result.scope):
+            if result.column == metric and scope in (None, result.scope):
                 return result
-        known = sorted({result.metric for result in self.results})
+        known = sorted({result.column for result in self.results})
         raise MetricError(f"the report has no result {key!r}.", remedy=nearest(metric, known))
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,6 +275,16 @@ def _no_folder(folder: Path, error: OSError) -> OutputError:
         where=str(folder),
         remedy="Name another folder with -o.",
     )
+
+
+def write_folder(folder: str | Path, files: Mapping[str, Callable[[Path], object]]) -> None:
+    """Write files into a folder, made where it is absent, as `write_whole` does."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(folder, error) from None
+    write_whole({folder / name: write for name, write in files.items()})
 
 
 def write_whole(files: Mapping[Path, Callable[[Path], object]]) -> None:

@@ -35,6 +35,9 @@ def score(
     dtype: str = "float32",
     embeddings: Any = None,
     groups: Any = None,
+    at_k: Sequence[int] = (),
+    at_n: Sequence[int] = (),
+    draws: int | None = None,
     seed: int = 0,
     backend: str = "auto",
     threads: int | None = None,
@@ -74,8 +77,16 @@ def score(
         the dump without its suffixes.
     groups : array of int64[g + 1], optional
         With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
+    at_k : sequence of int
+        Rarefaction: for every k also the expectation of each metric on k of a prompt's samples, for prompts of
+        unequal K. The results are named ``"ead@k=4"``; NaN for prompts of fewer than k samples.
+    at_n : sequence of int
+        The same for the scopes ``first`` and ``pooled``: on n rows of the corpus, named ``"ead@n=500"``.
+    draws : int, optional
+        Random subsets where there is no formula and there are more: by default 32 of a prompt's samples, 8 of a
+        corpus.
     seed : int
-        Of the bootstrap.
+        Of the bootstrap and of these draws.
     backend : {"auto", "cpu", "cuda", "reference"}
         Where metrics run. A named one works or raises.
     threads : int, optional
@@ -126,6 +137,9 @@ def score(
             embeddings,
             cache,
             progress,
+            at_k,
+            at_n,
+            draws,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):

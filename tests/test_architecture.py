@@ -49,7 +49,10 @@ HEAVY = {
     "vllm",
     "vl_convert",
 }
-EXPORTS = ["Ragged", "Report", "Result", "Samples", "__version__", "metric", "read", "score"]
+EXPORTS = [
+    *("Comparison", "Ragged", "Report", "Result", "Samples"),
+    *("__version__", "compare", "metric", "read", "score"),
+]
 
 
 def sources():

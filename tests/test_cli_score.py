@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import divfast
-from divfast.cli import main, render
+from divfast.cli import flat, main
 from divfast.cli.score import score
 
 DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo"
@@ -41,7 +41,7 @@ def test_every_option_of_the_design():
         "-m", "--metric", "--scope", "--preset", "--encoder", "--dtype", "--embeddings", "--no-cache",
         "--tokenizer", "--vocab-size", "--reader", "--outputs-field", "--id-field", "--prompt-field",
         "--prompts", "--join", "--keep-reasoning", "--on-error", "--format", "-o", "--output", "--threads", "--memory",
-        "--seed", "--backend", "--strict", "--debug",
+        "--seed", "--backend", "--strict", "--debug", "--at-k", "--at-n", "--draws",
     }  # fmt: skip
     assert all(parameter.help for parameter in score.params if parameter.param_type_name == "option")
 
@@ -59,7 +59,8 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--encoder", "e", "--dtype", "bfloat16", "--embeddings", "x.npy", "--no-cache", "--tokenizer", "13a",
         "--vocab-size", 7, "--reader", "jsonl", "--outputs-field", "o", "--id-field", "i",
         "--prompt-field", "p", "--prompts", "in.jsonl", "--join", "--keep-reasoning", "--on-error", "skip",
-        "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu",
+        "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu", "--at-k", "2,4", "--at-n", "9",
+        "--draws", 5,
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -82,6 +83,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "threads": 1,
         "memory": 512_000_000,
         "seed": 3,
+        "at_k": (2, 4),
+        "at_n": (9,),
+        "draws": 5,
         "backend": "cpu",
         "cache": False,
         "progress": None,
@@ -195,7 +199,7 @@ def test_markdown():
     ],
 )
 def test_decimals(values, digits):
-    assert render.decimals(values) == digits
+    assert flat.decimals(values) == digits
 
 
 def test_standard_input():

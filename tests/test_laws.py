@@ -5,9 +5,10 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from divfast.rarefaction import at_k
 from divfast.registry import all_metrics, parse_spec
 from divfast.samples import Ragged
 from tolerances import REDUCTION, SPECTRAL
@@ -152,6 +153,24 @@ def test_corpus_is_one_big_group_in_any_merge_order(case, data):
         last.merge(other)
     results = [whole.result(), first.result(), last.result()]
     np.testing.assert_allclose(results, [expected] * 3, **case.tolerance)
+
+
+@every_metric
+@settings(max_examples=25)
+@given(data=st.data(), k=st.integers(1, 4))
+def test_expectation_is_the_mean_over_subsets(case, data, k):
+    groups = case.groups(data)
+    rows, offsets = build(case.metric.view, groups)
+    ids = np.arange(len(groups), dtype=np.uint64)
+    calls = [(case.metric, case.parameters, "")]
+    (values,), drawn = at_k(calls, {"": rows}, offsets, [case(groups)], k, ids=ids, draws=10**6)
+    expected = []
+    for group in groups:
+        scores = np.array([case([list(subset)])[0] for subset in itertools.combinations(group, k)])
+        defined = scores[~np.isnan(scores)]
+        expected.append(defined.mean() if len(defined) else np.nan)
+    assert not drawn
+    np.testing.assert_allclose(values, np.array(expected, float), **case.tolerance)
 
 
 @every_metric

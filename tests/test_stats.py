@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from divfast import _core
-from divfast.stats import bootstrap_intervals, mean_and_std
+from divfast.stats import bootstrap_intervals, holm, mean_and_std, sign_flip_p
 
 
 def test_mean_and_std_leave_out_the_undefined():
@@ -73,3 +73,84 @@ def test_undefined_groups_are_left_out_of_each_replicate():
     values = np.array([1.0, np.nan, 1.0, np.nan, 1.0])
     assert bootstrap_intervals([values])[0] == (1.0, 1.0)
     assert np.isnan(bootstrap_intervals([np.array([np.nan, 2.0, np.nan])])[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([1.0, 2.0, 3.0], 2 / 8),  # +++ and ---
+        ([1.0, 2.0, -3.0], 8 / 8),  # the mean is 0, and every other one is as far from it
+        ([1.0, 2.0, -1.0], 6 / 8),  # sums of 4, 2, 2, 0 and their opposites; it is 2
+        ([0.0, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0], 2 / 32),  # a difference of 0 has no sign
+        ([np.nan, 4.0], 1.0),
+        ([0.0], 1.0),
+    ],
+)
+def test_sign_flips_by_hand(differences, p):
+    assert sign_flip_p([np.array(differences)]) == [p]
+
+
+def test_sums_that_differ_in_rounding_alone_are_as_far():
+    # 0.1 + 0.2 + 0.3 and its opposite, added in another order
+    assert sign_flip_p([np.array([0.1, 0.2, 0.3, -0.0])]) == [2 / 8]
+    assert sign_flip_p([np.array([0.3, 0.1, 0.2] * 4)]) == [2 / 2**12]
+
+
+def test_no_difference_is_undefined():
+    assert np.isnan(sign_flip_p([np.array([np.nan])])).all()
+    assert np.isnan(sign_flip_p([np.array([])])).all()
+    assert sign_flip_p([]) == []
+
+
+@pytest.mark.parametrize("m", [12, 40, 333])
+def test_sign_flips_are_those_of_scipy(m):
+    scipy = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(m).normal(0.18, 1.0, m)
+    exact = 2**m <= 10_000
+    theirs = scipy.permutation_test(
+        (values,), np.mean, permutation_type="samples", n_resamples=np.inf if exact else 40_000, rng=1
+    ).pvalue
+    ours = sign_flip_p([values])[0]
+    # Both are random beyond 13 pairs: four binomial standard errors.
+    slack = 0.0 if exact else 4 * (theirs * (1 - theirs) * (1 / 9999 + 1 / 40_000)) ** 0.5
+    assert ours == pytest.approx(theirs, abs=slack + 1e-12)
+
+
+def test_columns_share_their_flips_and_keep_their_seed():
+    random = np.random.default_rng(0)
+    one, two = random.normal(size=(2, 50))
+    two[::7] = np.nan
+    together = sign_flip_p([one, 3 * one, two], seed=4)
+    assert together[0] == together[1] == sign_flip_p([one], seed=4)[0]
+    assert together[2] == sign_flip_p([two], seed=4)[0]
+    assert sign_flip_p([one], seed=4) != sign_flip_p([one], seed=5)
+
+
+def test_p_is_uniform_where_there_is_no_difference():
+    random = np.random.default_rng(1)
+    p = np.array(sign_flip_p([random.normal(size=11) for _ in range(2000)]))
+    for level in (0.05, 0.25, 0.5):
+        assert (p <= level).mean() == pytest.approx(
+            level, abs=4 * (level * (1 - level) / 2000) ** 0.5 + 2**-10
+        )
+
+
+@pytest.mark.parametrize("m", [14, 100, 5000])
+def test_the_smallest_p_is_not_zero(m, recwarn):
+    # of 2^14 changes of sign two are as far, so about one in 9999 drawn
+    assert 1 / 10_000 <= sign_flip_p([np.ones(m)])[0] <= (8 if m == 14 else 1) / 10_000
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("p", "corrected"),
+    [
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.02], [0.02]),
+        ([float("nan"), 0.02, 0.01], [float("nan"), 0.02, 0.02]),
+        ([], []),
+    ],
+)
+def test_holm(p, corrected):
+    np.testing.assert_allclose(holm(p), corrected, rtol=1e-12)

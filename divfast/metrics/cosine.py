@@ -106,6 +106,7 @@ class CosineCorpus:
     bounds=(0, 2),
     corpus=CosineCorpus,
     aliases=("sbert",),
+    expectation="pairs_mean",
 )
 def cosine(
     rows: NDArray[np.float32], groups: NDArray[np.int64], *, preset: Preset = "default"

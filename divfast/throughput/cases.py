@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
-from divfast.throughput import commands, lexical, pairs, reading, semantic
+from divfast.throughput import commands, duplicates, lexical, overlapping, pairs, reading, semantic
 from divfast.throughput.case import Case
 
-CASES = (*lexical.CASES, *pairs.CASES, *semantic.CASES, *reading.CASES, *commands.CASES)
-from divfast.throughput import commands, duplicates, lexical, reading, semantic
-from divfast.throughput.case import Case
-
-CASES = (*lexical.CASES, *semantic.CASES, *duplicates.CASES, *reading.CASES, *commands.CASES)
-from divfast.throughput import commands, lexical, overlapping, reading, semantic
-from divfast.throughput.case import Case
-
-CASES = (*lexical.CASES, *semantic.CASES, *reading.CASES, *overlapping.CASES, *commands.CASES)
+CASES = (
+    *lexical.CASES,
+    *pairs.CASES,
+    *duplicates.CASES,
+    *overlapping.CASES,
+    *semantic.CASES,
+    *reading.CASES,
+    *commands.CASES,
+)
 
 
 def find_case(name: str) -> Case:
