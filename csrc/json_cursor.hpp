@@ -71,8 +71,8 @@ class JsonCursor {
         expect('"');
         Slice out{p_, p_, false};
         for (;;) {
-            p_ = find_special(p_, end_);
-            if (p_ == end_) throw Malformed{"ends inside a string; it may be cut off."};
+            out.escaped |= pass_plain(p_, readable_);
+            if (p_ >= end_) throw Malformed{"ends inside a string; it may be cut off."};
             if (*p_ == '"') break;
             if (*p_ != '\\') throw Malformed{"a control character inside a string; JSON wants it escaped."};
             out.escaped = true;

@@ -38,19 +38,6 @@ inline void copy64(char* to, const char* from) {
 }
 #endif
 
-// First byte in [p, end) that a JSON string cannot hold as it is: a quote, a backslash or a control character.
-inline const char* find_special(const char* p, const char* end) {
-#if defined(__SSE2__)
-    while (end - p >= 16) {
-        const uint32_t mask = mask16(special16(load16(p)));
-        if (mask != 0) return p + __builtin_ctz(mask);
-        p += 16;
-    }
-#endif
-    while (p < end && !is_special(*p)) ++p;
-    return p;
-}
-
 // What a backslash and this byte stand for; 0 where that is no byte, or no escape.
 inline char plain_escape(char c) {
     struct Table {
@@ -62,6 +49,46 @@ inline char plain_escape(char c) {
     };
     static constexpr Table table;
     return table.of[static_cast<unsigned char>(c)];
+}
+
+// Steps over the inside of a string up to its closing quote, to a \u escape or to what is wrong, or to `end`. Returns
+// whether there were escapes on the way.
+inline bool pass_plain(const char*& from, const char* end) {
+    const char* p = from;
+    bool escaped = false;
+#if defined(__SSE2__)
+    if (end - p >= 16) {
+        // Most strings are names, and end here.
+        const uint32_t mask = mask16(special16(load16(p)));
+        if (mask != 0 && p[__builtin_ctz(mask)] == '"') {
+            from = p + __builtin_ctz(mask);
+            return false;
+        }
+    }
+    for (const char* block = p; end - block > 64; block += 64) {
+        uint64_t mask = special64(block);
+        mask &= ~static_cast<uint64_t>(p - block);  // the first byte may be the second of an escape
+        for (; mask != 0; mask &= mask - 1) {
+            const int at = __builtin_ctzll(mask);
+            p = block + at;
+            if (*p != '\\' || plain_escape(p[1]) == '\0') {
+                from = p;
+                return escaped;
+            }
+            escaped = true;
+            p += 2;
+            mask &= ~(uint64_t{2} << at);
+        }
+        if (p < block + 64) p = block + 64;
+    }
+#endif
+    for (;; p += 2) {
+        while (p < end && !is_special(*p)) ++p;
+        if (end - p < 2 || *p != '\\' || plain_escape(p[1]) == '\0') break;
+        escaped = true;
+    }
+    from = p;
+    return escaped;
 }
 
 // Copies the inside of a string to `out` up to its closing quote, to a \u escape or to what is wrong, or to `end`.

@@ -157,7 +157,7 @@ class LineParser : private JsonCursor {
         }
     }
 
-    static void store(RaggedBuffer<char>& column, std::vector<uint8_t>& present, const std::string& text, bool has) {
+    static void store(RaggedBuffer<char>& column, std::vector<uint8_t>& present, const Bytes& text, bool has) {
         if (has) column.values.insert(column.values.end(), text.begin(), text.end());
         column.close_row();
         present.push_back(has);
@@ -170,14 +170,14 @@ class LineParser : private JsonCursor {
     }
 
     // An id or a prompt: the text of a string, the JSON of anything else, nothing for null.
-    void scalar(int at, int& best, std::string& out) {
+    void scalar(int at, int& best, Bytes& out) {
         if (*p_ == 'n') {
             skip_value();
             return;
         }
-        out.clear();
         if (*p_ == '"') {
-            append(out, string());
+            out.resize(static_cast<size_t>(end_ - p_) + kCopyStep);
+            out.resize(static_cast<size_t>(copy_string(out.data()) - out.data()));
         } else {
             const Slice raw = raw_value();
             out.assign(raw.begin, raw.end);
@@ -254,7 +254,8 @@ class LineParser : private JsonCursor {
     const char* buffer_end_;
     bool always_checked_;
     char* out_ = nullptr;  // behind the last sample
-    std::string prompt_, identifier_, wrong_type_;
+    Bytes prompt_, identifier_;
+    std::string wrong_type_;
     std::vector<Slice> carried_, qualifiers_;
     int best_output_ = -1, best_prompt_ = -1, best_id_ = -1;
     bool single_ = false;

@@ -53,9 +53,7 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
                 yield _records_of(batch, carried, reading)
 
 
-def _parsed(
-    windows: Iterator[memoryview | bytes], reading: Reading
-) -> Iterator[tuple[list[str], list[Mapping[str, Any]]]]:
+def _parsed(windows: Iterator[memoryview | bytes], reading: Reading) -> Iterator[tuple[list[str], list[Any]]]:
     """Yield the names of the columns and the batches of every window."""
     line = 1
     for window in windows:

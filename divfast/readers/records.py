@@ -94,7 +94,8 @@ class Reading:
     prompts : dict of str to str, optional
         Prompts by id from a second file.
     survey : bool
-        Whether only ids and prompts matter just now: a format may then leave texts empty and columns out.
+        Whether only ids and prompts matter just now: a format may then leave texts empty and unchecked, and columns
+        out; another pass follows.
     """
 
     def __init__(self, name: str, options: ReadOptions) -> None:
