@@ -93,6 +93,15 @@ class Recipe:
         return f"{words},hashes={self.hashes},bands={bands}x{rows},seed={self.seed}"
 
 
+def first_rows(labels: NDArray[Any], whole: Any) -> NDArray[Any]:
+    """Return for every row the first row with its label."""
+    n = len(labels)
+    first = np.zeros(int(labels.max()) + 1 if n else 0, whole)
+    # Of several values for one place the last one stays.
+    first[labels[::-1]] = np.arange(n - 1, -1, -1, dtype=whole)
+    return first[labels]
+
+
 def number(labels: NDArray[Any], whole: Any) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any]]:
     """Return for every row whether its label is new, the label's number in order of appearance, and its frequency.
 
@@ -102,12 +111,8 @@ def number(labels: NDArray[Any], whole: Any) -> tuple[NDArray[np.bool_], NDArray
     >>> [column.tolist() for column in number(np.array([7, 2, 7]), np.int64)]
     [[True, True, False], [0, 1, 0], [2, 1, 2]]
     """
-    n = len(labels)
-    first = np.zeros(int(labels.max()) + 1 if n else 0, whole)
-    # Of several values for one place the last one stays.
-    first[labels[::-1]] = np.arange(n - 1, -1, -1, dtype=whole)
-    firsts = first[labels]
-    new = firsts == np.arange(n, dtype=whole)
+    firsts = first_rows(labels, whole)
+    new = firsts == np.arange(len(labels), dtype=whole)
     numbers = (np.cumsum(new, dtype=whole) - 1)[firsts]
     return new, numbers, np.bincount(numbers, minlength=1).astype(whole)[numbers]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import divfast
 from divfast import _core, engine
 from divfast.dumps import AllDumps, Progress, block_limits
-from divfast.duplicate_clusters import Clusters, Recipe, number
+from divfast.duplicate_clusters import Clusters, Recipe, first_rows, number
 from divfast.errors import DataError, os_reason
 from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Signature, run_facts
@@ -300,7 +300,7 @@ def _finish(
     if np.any((np.diff(positions) < 0) & (np.diff(dumps) == 0)):
         order = np.lexsort((positions, dumps))
         positions, groups, equal, near = positions[order], groups[order], equal[order], near[order]
-    first_equal, _, _ = number(equal, whole)
+    repeats = first_rows(equal, whole) != np.arange(len(equal), dtype=whole)
     kept, cluster, size = number(near, whole)
     largest = _largest(kept, size)
     if texts is not None:
@@ -320,7 +320,7 @@ def _finish(
         "cluster": cluster,
         "size": size,
         "kept": kept,
-        "exact": ~first_equal,
+        "exact": repeats,
         "largest": list(zip(largest, exemplars, strict=True)),
     }
 
