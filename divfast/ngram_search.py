@@ -89,7 +89,7 @@ def tokens_of(view: Any, text: Ragged) -> Ragged:
 
 
 def stream_into(
-    stream: _core.NgramProbe | _core.NgramSorter,
+    stream: _core.NgramStream,
     training: Sequence[Texts],
     view: Any,
     progress: Progress | None,
