@@ -36,7 +36,7 @@ void check_places(const Array<int64_t>& places, int64_t rows) {
 }
 
 void bind_stream(py::module_& m) {
-    py::class_<NgramStream>(m, "NgramStream")
+    py::class_<NgramStream>(m, "_NgramStream")
         .def(
             "add_text",
             [](NgramStream& self, const Array<uint8_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& places,

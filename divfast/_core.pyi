@@ -147,7 +147,7 @@ def search_index(
     the file is not what the directory says.
     """
 
-class NgramStream:
+class _NgramStream:
     """Takes documents in blocks and makes the fingerprints of all their n-grams."""
 
     def add_text(
@@ -188,14 +188,14 @@ class NgramStream:
     def fingerprint(self) -> int:
         """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
 
-class NgramProbe(NgramStream):
+class NgramProbe(_NgramStream):
     """Which of some n-grams occur in a stream of documents, and where first."""
 
     def __init__(self, n: int, keys: _Fingerprints) -> None: ...
     def places(self, keys: _Fingerprints, threads: int = 0) -> _Ints:
         """Return for every key the least place at which it occurred, or -1."""
 
-class NgramSorter(NgramStream):
+class NgramSorter(_NgramStream):
     """The different n-grams of a stream of documents, sorted into a file.
 
     Works in about `memory` bytes; what is more goes into the open and empty file `spill`.

@@ -89,7 +89,7 @@ def tokens_of(view: Any, text: Ragged) -> Ragged:
 
 
 def stream_into(
-    stream: _core.NgramStream,
+    stream: _core.NgramProbe | _core.NgramSorter,
     training: Sequence[Texts],
     view: Any,
     progress: Progress | None,
