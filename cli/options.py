@@ -83,6 +83,14 @@ on_error = click.option(
     show_default=True,
     help="Stop at a bad record, or leave it out and say so.",
 )
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the bootstrap interval and of all random draws.",
+)
 threads = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores, or DIVFAST_THREADS."
 )

@@ -110,14 +110,7 @@ class _WithIndex(click.Command):
 )
 @_searching
 @click.option("--passages", is_flag=True, help="List the passages that both share.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the bootstrap interval.",
-)
+@options.seed
 @options.formats("table", "json", "csv", "md")
 @click.option(
     "-o",

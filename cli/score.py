@@ -49,14 +49,7 @@ from divfast.cli import options
 @click.option(
     "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the bootstrap interval and of random subsets.",
-)
+@options.seed
 @options.running
 @options.formats("table", "json", "csv", "md")
 @click.option(

@@ -35,12 +35,11 @@ void check_places(const Array<int64_t>& places, int64_t rows) {
     if (places.size() != rows) throw py::value_error("places must have as many entries as there are rows");
 }
 
-template <typename Stream>
-void bind_stream(py::class_<Stream>& stream) {
-    stream
+void bind_stream(py::module_& m) {
+    py::class_<NgramStream>(m, "_NgramStream")
         .def(
             "add_text",
-            [](Stream& self, const Array<uint8_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& places,
+            [](NgramStream& self, const Array<uint8_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& places,
                const std::string& tokenizer, bool continues, bool open, int threads) {
                 const RaggedView<char> text = text_view(values, offsets);
                 check_places(places, text.rows);
@@ -51,7 +50,7 @@ void bind_stream(py::class_<Stream>& stream) {
             py::arg("open") = false, py::arg("threads") = 0)
         .def(
             "add_tokens",
-            [](Stream& self, const Array<uint64_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& places,
+            [](NgramStream& self, const Array<uint64_t>& values, const Array<int64_t>& offsets, const Array<int64_t>& places,
                bool continues, bool open, int threads) {
                 const RaggedView<uint64_t> tokens = view<uint64_t>(values, offsets);
                 check_places(places, tokens.rows);
@@ -59,9 +58,9 @@ void bind_stream(py::class_<Stream>& stream) {
             },
             py::arg("values"), py::arg("offsets"), py::arg("places"), py::arg("continues") = false,
             py::arg("open") = false, py::arg("threads") = 0)
-        .def_property_readonly("tokens", &Stream::tokens)
-        .def_property_readonly("grams", &Stream::grams)
-        .def_property_readonly("fingerprint", &Stream::fingerprint);
+        .def_property_readonly("tokens", &NgramStream::tokens)
+        .def_property_readonly("grams", &NgramStream::grams)
+        .def_property_readonly("fingerprint", &NgramStream::fingerprint);
 }
 
 py::tuple keys_of(const Array<uint64_t>& values, const Array<int64_t>& offsets, int n, int threads) {
@@ -97,37 +96,38 @@ void bind_overlap(py::module_& m) {
     m.def("search_index", &found_in, py::arg("file"), py::arg("offset"), py::arg("bits"), py::arg("directory"),
           py::arg("keys"), py::arg("threads") = 0);
 
-    py::class_<NgramProbe> probe(m, "NgramProbe");
-    probe.def(py::init([](int n, const Array<uint64_t>& keys) {
-                  checked_n(n);
-                  return std::make_unique<NgramProbe>(n, keys.data(), static_cast<size_t>(keys.size()));
-              }),
-              py::arg("n"), py::arg("keys"));
-    bind_stream(probe);
-    probe.def(
-        "places",
-        [](const NgramProbe& self, const Array<uint64_t>& keys, int threads) {
-            std::vector<int64_t> out(static_cast<size_t>(keys.size()));
-            working([&] { self.places(keys.data(), out.size(), threads, out.data()); });
-            return own(std::move(out));
-        },
-        py::arg("keys"), py::arg("threads") = 0);
+    bind_stream(m);
 
-    py::class_<NgramSorter> sorter(m, "NgramSorter");
-    sorter.def(py::init([](int n, int64_t memory, int spill, int threads) {
-                   checked_n(n);
-                   return std::make_unique<NgramSorter>(n, static_cast<size_t>(std::max<int64_t>(memory, 0)), spill, threads);
-               }),
-               py::arg("n"), py::arg("memory"), py::arg("spill"), py::arg("threads") = 0);
-    bind_stream(sorter);
-    sorter.def(
-        "write",
-        [](NgramSorter& self, int out, int64_t offset) {
-            IndexLayout layout;
-            working([&] { layout = self.write(out, offset); });
-            return py::make_tuple(layout.keys, layout.bits);
-        },
-        py::arg("out"), py::arg("offset"));
+    py::class_<NgramProbe, NgramStream>(m, "NgramProbe")
+        .def(py::init([](int n, const Array<uint64_t>& keys) {
+                 checked_n(n);
+                 return std::make_unique<NgramProbe>(n, keys.data(), static_cast<size_t>(keys.size()));
+             }),
+             py::arg("n"), py::arg("keys"))
+        .def(
+            "places",
+            [](const NgramProbe& self, const Array<uint64_t>& keys, int threads) {
+                std::vector<int64_t> out(static_cast<size_t>(keys.size()));
+                working([&] { self.places(keys.data(), out.size(), threads, out.data()); });
+                return own(std::move(out));
+            },
+            py::arg("keys"), py::arg("threads") = 0);
+
+    py::class_<NgramSorter, NgramStream>(m, "NgramSorter")
+        .def(py::init([](int n, int64_t memory, int spill, int threads) {
+                 checked_n(n);
+                 const auto bytes = static_cast<size_t>(std::max<int64_t>(memory, 0));
+                 return std::make_unique<NgramSorter>(n, bytes, spill, threads);
+             }),
+             py::arg("n"), py::arg("memory"), py::arg("spill"), py::arg("threads") = 0)
+        .def(
+            "write",
+            [](NgramSorter& self, int out, int64_t offset) {
+                IndexLayout layout;
+                working([&] { layout = self.write(out, offset); });
+                return py::make_tuple(layout.keys, layout.bits);
+            },
+            py::arg("out"), py::arg("offset"));
 }
 
 }  // namespace divfast

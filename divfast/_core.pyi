@@ -236,10 +236,9 @@ def search_index(
     the file is not what the directory says.
     """
 
-class NgramProbe:
-    """Which of some n-grams occur in a stream of documents, and where first."""
+class _NgramStream:
+    """Takes documents in blocks and makes the fingerprints of all their n-grams."""
 
-    def __init__(self, n: int, keys: _Fingerprints) -> None: ...
     def add_text(
         self,
         values: _Bytes,
@@ -278,53 +277,19 @@ class NgramProbe:
     def fingerprint(self) -> int:
         """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
 
+class NgramProbe(_NgramStream):
+    """Which of some n-grams occur in a stream of documents, and where first."""
+
+    def __init__(self, n: int, keys: _Fingerprints) -> None: ...
     def places(self, keys: _Fingerprints, threads: int = 0) -> _Ints:
         """Return for every key the least place at which it occurred, or -1."""
 
-class NgramSorter:
+class NgramSorter(_NgramStream):
     """The different n-grams of a stream of documents, sorted into a file.
 
     Works in about `memory` bytes; what is more goes into the open and empty file `spill`.
     """
 
     def __init__(self, n: int, memory: int, spill: int, threads: int = 0) -> None: ...
-    def add_text(
-        self,
-        values: _Bytes,
-        offsets: _Ints,
-        places: _Ints,
-        tokenizer: str,
-        continues: bool = False,
-        open: bool = False,
-        threads: int = 0,
-    ) -> None:
-        """Take a block of texts, a row a document, each at its place.
-
-        `continues` and `open` say that the first and the last row are parts; between two parts there must be a blank.
-        """
-
-    def add_tokens(
-        self,
-        values: _Fingerprints,
-        offsets: _Ints,
-        places: _Ints,
-        continues: bool = False,
-        open: bool = False,
-        threads: int = 0,
-    ) -> None:
-        """Take a block of documents as tokens."""
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens were taken."""
-
-    @property
-    def grams(self) -> int:
-        """How many n-grams were taken, equal ones each time."""
-
-    @property
-    def fingerprint(self) -> int:
-        """Sum of the fingerprints of all n-grams: the same in any order and in any blocks."""
-
     def write(self, out: int, offset: int) -> tuple[int, int]:
         """Write the keys and the directory to an open file; return how many keys, and the bits of the directory."""

@@ -30,7 +30,7 @@ def training_text(place: Place, megabytes: float) -> Path:
     left = round(megabytes * 1e6)
     rng = random.Random(20260)
     letters = "bcdfghjklmnpqrstvwxz"
-    table: dict[int, str] = {}
+    table: dict[int, int] = {}
     with target.open("wb") as out:
         while left > 0:
             for text in _outputs(source):
@@ -63,7 +63,8 @@ def _grams(words: list[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _overlap(place: Place, *, megabytes: float, tokenizer: str) -> Prepared:
-    from divfast.overlap import Overlap, overlap
+    from divfast.coverage import Overlap
+    from divfast.overlap import overlap
 
     path, gold = training_text(place, megabytes), _gold(place)
 
