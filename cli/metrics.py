@@ -78,6 +78,7 @@ def _page(metric: dict[str, Any]) -> str:
         "eats": metric["view"],
         "presets": " ".join(metric["presets"]),
         "scopes": " ".join(metric["scopes"]),
+        "per sample": " ".join(metric["per_sample"]) or "no",
         "backends": " ".join(metric["backends"]),
         "unit": metric["unit"],
         "range": _bounds(metric),

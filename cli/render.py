@@ -304,6 +304,8 @@ def score_remarks(report: Report) -> list[str]:
     counts = report.counts
     if "left_out" in report.run:
         lines.append(f"Left out: {report.run['left_out']}")
+    if "no_values_per_sample" in report.run:
+        lines.append(f"No values per sample: {', '.join(report.run['no_values_per_sample'])}.")
     if stripped := counts.pop("reasoning_stripped", 0):
         emptied = counts.pop("reasoning_emptied", 0)
         lines.append(

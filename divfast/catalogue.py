@@ -30,6 +30,10 @@ def describe(metric: Metric) -> dict[str, Any]:
         "view": metric.view,
         "presets": list(PRESETS if differs else PRESETS[:1]),
         "scopes": list(SCOPES if metric.corpus is not None else SCOPES[:1]),
+        "per_sample": [
+            *(["prompt"] if metric.per_sample is not None else []),
+            *(["pooled"] if hasattr(metric.corpus, "samples") else []),
+        ],
         "unit": metric.unit,
         "higher": metric.higher,
         "bounds": list(metric.bounds),

@@ -15,6 +15,7 @@ import divfast
 from divfast import _core, engine
 from divfast.backends import accumulator, per_group
 from divfast.dumps import Progress
+from divfast.per_sample import SampleValues
 from divfast.planning import Plan
 from divfast.readers import Blocks
 from divfast.result import Result, Signature
@@ -29,6 +30,7 @@ class Scored:
 
     results: list[Result]
     groups: pa.Table
+    samples: pa.Table | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,6 +55,7 @@ def score_blocks(
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
     ids, sizes = [], []
     print_ = 0
+    samples = SampleValues(plan) if plan.per_sample else None
     stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
     for block in stream:
         print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
@@ -77,6 +80,8 @@ def score_blocks(
                 }
             for corpus, key in zip(accumulators, keys, strict=True):
                 corpus.add(chosen[key])
+        if samples is not None:
+            samples.add(block, [rows[key] for key in keys])
         if progress is not None and isinstance(blocks, Blocks):
             progress(*blocks.position, "bytes")
     counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
@@ -99,7 +104,8 @@ def score_blocks(
         if blocks.skipped:
             facts["skipped_records"] = list(blocks.skipped)
     facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
-    return Scored(results, pa.table(table), facts)
+    per_sample = None if samples is None else samples.table(corpora.get("pooled", ()))
+    return Scored(results, pa.table(table), per_sample, facts)
 
 
 def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:

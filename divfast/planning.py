@@ -34,6 +34,8 @@ class Plan:
         Opens the view over vectors for a dump; None where no metric needs one.
     shares_vectors : bool
         Whether all dumps share one view over vectors, an encoder, and so are scored one after the other.
+    per_sample : bool
+        Whether the values of every sample are wanted too.
     """
 
     specs: Sequence[MetricSpec]
@@ -44,11 +46,18 @@ class Plan:
     views: Mapping[str, View]
     vectors: Callable[[Path | None], View] | None
     shares_vectors: bool
+    per_sample: bool = False
 
     def parameters(self, spec: MetricSpec) -> dict[str, Any]:
         """Return the keyword arguments of a metric."""
         extra = {"preset": self.preset} if spec.metric.takes_preset else {}
         return {**spec.parameters, **extra}
+
+    def has_samples(self, spec: MetricSpec, scope: Scope) -> bool:
+        """Return whether a metric has values per sample in a scope."""
+        if scope == "prompt":
+            return spec.metric.per_sample is not None
+        return scope == "pooled" and hasattr(spec.metric.corpus, "samples")
 
     def view(self, spec: MetricSpec) -> str:
         """Return the key of the view that a metric eats; that over vectors is ``vectors``."""
@@ -70,6 +79,7 @@ def make_plan(
     embeddings: Any,
     cache: bool,
     progress: Progress | None,
+    per_sample: bool = False,
 ) -> Plan:
     """Return the plan of a call of `divfast.score`; the arguments are its own.
 
@@ -119,7 +129,7 @@ def make_plan(
     vectors = None
     if any(spec.metric.view == "vectors" for spec in specs):
         vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)
-    return Plan(
+    plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
         checked,
@@ -128,7 +138,22 @@ def make_plan(
         opened,
         vectors,
         encoder is not None,
+        per_sample,
     )
+    if per_sample:
+        _check_per_sample(plan)
+    return plan
+
+
+def _check_per_sample(plan: Plan) -> None:
+    if plan.backend == "reference":
+        raise BackendError("the reference has no values per sample.", remedy="Use --backend auto.")
+    if not any(plan.has_samples(spec, scope) for spec in plan.specs for scope in plan.scopes):
+        named = " or ".join(spec.given for spec in plan.specs)
+        raise MetricError(
+            f"there are no values per sample of {named} in the scope {' or '.join(plan.scopes)}.",
+            remedy="Leave out --per-sample, or ask for a metric and a scope that divfast metrics lists with them.",
+        )
 
 
 def _vectors_opener(

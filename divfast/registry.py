@@ -6,7 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Protocol
@@ -82,6 +83,9 @@ class Metric:
     ``function(rows, groups, **parameters) -> float64[g]`` is pure and obeys three laws: *locality* (value i depends
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
     is NaN, never a made-up number; a preset may say otherwise).
+
+    ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
+    the metric is made of such parts.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Metric:
     kinds: Mapping[str, Kind]
     defaults: Mapping[str, Any]
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    per_sample: Callable[..., NDArray[np.float64]] | None = None
 
     @property
     def summary(self) -> str:
@@ -144,6 +149,7 @@ def metric(
     aliases: tuple[str, ...] = (),
     parameters: Mapping[str, Kind] | None = None,
     tokenizers: Mapping[str, str] | None = None,
+    per_sample: Callable[..., NDArray[np.float64]] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -162,24 +168,26 @@ def metric(
         The `Kind` of every keyword parameter that changes the number.
     tokenizers
         Tokenizer of each preset, for the metrics over tokens.
+    per_sample
+        ``function(rows, groups, **parameters) -> float64[n]`` with the keyword parameters of the metric: the value of
+        every sample within its group, NaN where undefined. An accumulator that also has ``samples() -> float64[n]``
+        gives those of a corpus, in the order in which the rows were added.
 
     Raises
     ------
     ValueError
-        Where the name is taken, or a keyword parameter has no kind.
+        Where the name is taken, a keyword parameter has no kind, or `per_sample` has other parameters.
     """
     kinds = dict(parameters or {})
 
     def register(function: Callable[..., NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:
-        keywords = {
-            p.name: p.default
-            for p in inspect.signature(function).parameters.values()
-            if p.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        keywords = _keywords(function)
         if set(keywords) - {"preset"} != set(kinds):
             raise ValueError(
                 f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}"
             )
+        if per_sample is not None and _keywords(per_sample) != keywords:
+            raise ValueError(f"metric {name}: per_sample has not the parameters of the metric")
         for taken in (name, *aliases):
             if taken in _METRICS:
                 raise ValueError(f"metric name {taken!r} is taken by {_METRICS[taken].function!r}")
@@ -195,12 +203,30 @@ def metric(
             kinds,
             keywords,
             dict(tokenizers or {}),
+            per_sample,
         )
         for key in (name, *aliases):
             _METRICS[key] = entry
         return function
 
     return register
+
+
+def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@contextmanager
+def registry_restored() -> Iterator[None]:
+    """Leave the registry as it is now after the block, whatever the block registers."""
+    _load()
+    before = dict(_METRICS)
+    try:
+        yield
+    finally:
+        _METRICS.clear()
+        _METRICS.update(before)
 
 
 @cache

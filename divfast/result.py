@@ -119,12 +119,16 @@ class Report:
     run : Mapping
         What changes only the time, or tells what happened: versions, machine, seconds, counts of what was stripped,
         replaced or skipped.
+    samples : pyarrow.Table, optional
+        Where values per sample were asked for: one row a sample in the order of the dump, ``input_id``, ``position``
+        (its number in the dump), one column a metric within the prompt, and ``SPEC@pooled`` within the corpus.
     """
 
     results: Sequence[Result]
     groups: pa.Table
     run: Mapping[str, Any]
     several: bool = False
+    samples: pa.Table | None = None
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
@@ -160,9 +164,11 @@ class Report:
         return dict(total)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``groups.parquet`` and ``report.json`` into `folder`.
+        """Write ``groups.parquet`` and ``report.json`` into `folder`, and ``samples.parquet`` where there are values
+        per sample.
 
-        Both are written under temporary names first: the folder holds the old pair or the new one.
+        All are written under temporary names first: the folder holds the old ones or the new ones. Without values per
+        sample those of an earlier report are removed.
 
         Raises
         ------
@@ -176,20 +182,48 @@ class Report:
             raise _no_folder(folder, error) from None
         # Escapes keep the file valid JSON even where a dump has a name that is not UTF-8.
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        write_whole(
-            {
-                folder / "groups.parquet": lambda path: pq.write_table(self.groups, path),
-                folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
-            }
+        files: dict[Path, Callable[[Path], object]] = {
+            folder / "groups.parquet": lambda path: pq.write_table(self.groups, path),
+            folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
+        }
+        per_sample = folder / "samples.parquet"
+        if self.samples is not None:
+            _check_not_a_dump(per_sample)
+            marked = self.samples.replace_schema_metadata({_MARK: b"samples"})
+            files[per_sample] = lambda path: pq.write_table(marked, path)
+        write_whole(files)
+        if self.samples is None and _is_marked(per_sample):
+            per_sample.unlink(missing_ok=True)
+
+
+# Dumps have names like samples.parquet too.
+_MARK = b"divfast"
+
+
+def _is_marked(path: Path) -> bool:
+    try:
+        return _MARK in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def _check_not_a_dump(path: Path) -> None:
+    if path.exists() and not _is_marked(path):
+        raise OutputError(
+            "is there already and was not written by divfast.",
+            where=str(path),
+            remedy="Name another folder with -o.",
         )
 
 
-def check_folder(folder: str | Path) -> None:
+def check_folder(folder: str | Path, *, per_sample: bool = False) -> None:
     """Raise `OutputError` where `Report.save` could not write into `folder`; nothing is left behind or made.
 
-    For callers with hours of work ahead.
+    For callers with hours of work ahead; `per_sample` says that there will be values per sample.
     """
     folder = Path(folder)
+    if per_sample:
+        _check_not_a_dump(folder / "samples.parquet")
     try:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         with tempfile.TemporaryFile(dir=there):

@@ -46,6 +46,7 @@ def score(
     cache: bool = True,
     progress: Progress | None = None,
     join: bool = False,
+    per_sample: bool = False,
     **reading: Any,
 ) -> Report:
     """Score the diversity of the outputs in one or more dumps, or in memory.
@@ -92,6 +93,8 @@ def score(
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
         Several dumps are parts of one: samples with the same id are one group.
+    per_sample : bool
+        Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
     **reading
         Options of `divfast.read`: ``reader``, ``outputs_field``, ``id_field``, ``prompt_field``, ``prompts``,
         ``on_error``, ``keep_reasoning``.
@@ -130,6 +133,7 @@ def score(
             embeddings,
             cache,
             progress,
+            per_sample,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):
@@ -213,14 +217,10 @@ def _rename(scored: Sequence[Scored], names: Sequence[str]) -> None:
 def _report(
     plan: Plan, scored: Sequence[Scored], asked: Sequence[str] | None, seconds: float, *, several: bool
 ) -> Report:
-    tables = []
-    for part in scored:
-        table = part.groups
-        if several:
-            first = part.results[0]
-            for name, value in (("task", first.task), ("model", first.model)):
-                table = table.add_column(0, name, pa.array([value] * len(table), pa.large_string()))
-        tables.append(table)
+    groups = pa.concat_tables([_labelled(part, part.groups, several) for part in scored])
+    samples = None
+    if plan.per_sample:
+        samples = pa.concat_tables([_labelled(part, part.samples, several) for part in scored])
     run: dict[str, Any] = {
         "version": divfast.__version__,
         "python": platform.python_version(),
@@ -239,6 +239,19 @@ def _report(
         run["left_out"] = (
             f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
         )
-    return Report(
-        [result for part in scored for result in part.results], pa.concat_tables(tables), run, several
-    )
+    if plan.per_sample and (
+        without := [
+            s.given for s in plan.specs if not any(plan.has_samples(s, scope) for scope in plan.scopes)
+        ]
+    ):
+        run["no_values_per_sample"] = without
+    return Report([result for part in scored for result in part.results], groups, run, several, samples)
+
+
+def _labelled(part: Scored, table: pa.Table, several: bool) -> pa.Table:
+    """Return a table of one dump, with its model and task where there are several dumps."""
+    if several:
+        first = part.results[0]
+        for name, value in (("task", first.task), ("model", first.model)):
+            table = table.add_column(0, name, pa.array([value] * len(table), pa.large_string()))
+    return table
