@@ -55,6 +55,18 @@ def formats(*names: str) -> Decorator:
     return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
 
 
+def plugins(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Metrics of one's own."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE",
+        help="Python file with metrics of your own (@divfast.metric); repeatable.",
+    )(command)
+
+
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """How dumps are read."""
     return _all(

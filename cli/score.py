@@ -26,7 +26,6 @@ from divfast.cli import options
     "scopes",
     multiple=True,
     type=click.Choice(options.SCOPES),
-    default=("prompt", "pooled"),
     help="The samples of every prompt, the first sample of every prompt together, or all samples together; "
     "repeatable. Default: prompt and pooled.",
 )
@@ -42,6 +41,7 @@ from divfast.cli import options
     metavar="NAME",
     help="See divfast metrics; or a Hugging Face tokenizer by name, folder or file.",
 )
+@options.plugins
 @click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
 @options.encoding
 @options.reading

@@ -18,6 +18,7 @@ from divfast.dumps import Progress
 from divfast.per_sample import SampleValues
 from divfast.planning import Plan
 from divfast.readers import Blocks
+from divfast.registry import BUILT_IN
 from divfast.result import Result, Signature
 from divfast.samples import Ragged, Samples
 from divfast.scope import Scope, first_rows
@@ -136,6 +137,8 @@ def _results(
         else:
             groups, rows = (len(counts) if scope == "prompt" else 1), int(counts.sum())
         for i, spec in enumerate(plan.specs):
+            if not plan.covers(spec, scope):
+                continue
             column = columns[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
             value, std = mean_and_std(column)
             parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows}
@@ -146,6 +149,8 @@ def _results(
             parts["data"] = f"{data >> 32:08x}"
             if scope == "prompt":
                 parts |= {"bs": REPLICATES, "rs": plan.seed}
+            if spec.metric.origin != BUILT_IN:
+                parts["by"] = spec.metric.origin
             parts["v"] = divfast.__version__
             results.append(
                 Result(

@@ -53,6 +53,10 @@ class Plan:
         extra = {"preset": self.preset} if spec.metric.takes_preset else {}
         return {**spec.parameters, **extra}
 
+    def covers(self, spec: MetricSpec, scope: Scope) -> bool:
+        """Return whether a metric is scored in a scope; where no scope was named, only where it is defined."""
+        return scope == "prompt" or spec.metric.corpus is not None
+
     def has_samples(self, spec: MetricSpec, scope: Scope) -> bool:
         """Return whether a metric has values per sample in a scope."""
         if scope == "prompt":
@@ -113,9 +117,9 @@ def make_plan(
                 f"{spec.metric.name} needs vectors.",
                 remedy="Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings.",
             )
-    wanted: list[Scope] = [check_scope(name) for name in scopes]
+    wanted: list[Scope] = [check_scope(name) for name in scopes or SCOPE_DEFAULT]
     for spec in specs:
-        if spec.metric.corpus is None and any(scope != "prompt" for scope in wanted):
+        if spec.metric.corpus is None and scopes and any(scope != "prompt" for scope in wanted):
             raise MetricError(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",

@@ -19,7 +19,8 @@ from divfast import engine
 from divfast.dumps import AllDumps, Progress, short_names, tell_apart
 from divfast.errors import DataError, MetricError
 from divfast.loop import Scored, score_blocks
-from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
+from divfast.planning import SEMANTIC_DEFAULT, Plan, make_plan
+from divfast.plugins import load_files
 from divfast.readers import find_dumps, read
 from divfast.result import Report
 from divfast.samples import Ragged, Samples
@@ -31,7 +32,7 @@ def score(
     source: Any = None,
     metrics: Sequence[str] | None = None,
     *,
-    scopes: Sequence[str] = SCOPE_DEFAULT,
+    scopes: Sequence[str] = (),
     preset: str = "default",
     tokenizer: str | None = None,
     vocab_size: int | None = None,
@@ -47,6 +48,7 @@ def score(
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
+    plugins: Sequence[str | Path] = (),
     **reading: Any,
 ) -> Report:
     """Score the diversity of the outputs in one or more dumps, or in memory.
@@ -61,7 +63,8 @@ def score(
         Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, and the semantic one where there is
         an encoder or embeddings.
     scopes : sequence of {"prompt", "first", "pooled"}
-        Every prompt's samples; the first sample of every prompt together; all samples together.
+        Every prompt's samples; the first sample of every prompt together; all samples together. By
+        default prompt and, for the metrics that are defined over a corpus, pooled.
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027, quirks included.
     tokenizer : str, optional
@@ -95,6 +98,8 @@ def score(
         Several dumps are parts of one: samples with the same id are one group.
     per_sample : bool
         Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
+    plugins : sequence of str or Path
+        Python files that register metrics of your own with `divfast.metric`.
     **reading
         Options of `divfast.read`: ``reader``, ``outputs_field``, ``id_field``, ``prompt_field``, ``prompts``,
         ``on_error``, ``keep_reasoning``.
@@ -118,6 +123,7 @@ def score(
     0.6666666666666666
     """
     started = time.perf_counter()
+    load_files(plugins)
     with engine.use_threads(threads), engine.use_memory(memory):
         in_memory = _in_memory(source, embeddings, groups)
         plan = make_plan(
@@ -235,10 +241,16 @@ def _report(
         "command": list(sys.argv),
         "dumps": [part.facts for part in scored],
     }
+    left_out = []
     if not asked and plan.vectors is None:
-        run["left_out"] = (
+        left_out.append(
             f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
         )
+    for scope in plan.scopes:
+        if missing := [spec.given for spec in plan.specs if not plan.covers(spec, scope)]:
+            left_out.append(f"{scope} {' and '.join(missing)}, which is not defined over a corpus.")
+    if left_out:
+        run["left_out"] = " ".join(left_out)
     if plan.per_sample and (
         without := [
             s.given for s in plan.specs if not any(plan.has_samples(s, scope) for scope in plan.scopes)
