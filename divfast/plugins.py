@@ -60,7 +60,7 @@ def _load_file(path: Path) -> None:
     module.__file__ = str(path)
     with registry.registry_restored(only_after_errors=True):
         for entry in registry.registered():
-            if place(entry.function).startswith(f"{path}:"):
+            if _place(entry.function).startswith(f"{path}:"):
                 registry.forget(entry)
         before = registry.registered()
         # By this name pickle and numba find what the file defines.
@@ -138,7 +138,23 @@ def kinds_of(name: str, keywords: Mapping[str, Any]) -> dict[str, Kind]:
     return kinds
 
 
-def place(function: Callable[..., Any]) -> str:
+def check_name(name: str, function: Callable[..., Any], other: Metric | None) -> None:
+    """Raise `ValueError` where a name will not do for the metric of a function, or is that of another metric.
+
+    A later version of the same function may take its place: a notebook's cell is run again and again.
+    """
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"metric name {name!r} must be letters, digits, - and _")
+    if other is None:
+        return
+    paths = [(each.__module__, each.__qualname__) for each in (other.function, function)]
+    if paths[0] != paths[1]:
+        raise ValueError(
+            f"metric name {name!r} is taken: by {_place(other.function)}, and now by {_place(function)}"
+        )
+
+
+def _place(function: Callable[..., Any]) -> str:
     """Return the file and line of a function."""
     code = inspect.unwrap(getattr(function, "py_func", function)).__code__
     return f"{code.co_filename}:{code.co_firstlineno}"

@@ -203,14 +203,7 @@ def metric(
         if per_sample is not None and _keywords(per_sample) != keywords:
             raise ValueError(f"metric {name}: per_sample has not the parameters of the metric")
         for taken in (name, *aliases):
-            if not re.fullmatch(r"[\w-]+", taken):
-                raise ValueError(f"metric name {taken!r} must be letters, digits, - and _")
-            other = _METRICS.get(taken)
-            if other is not None and _path(other.function) != _path(function):
-                raise ValueError(
-                    f"metric name {taken!r} is taken: by {plugins.place(other.function)}, and now by "
-                    f"{plugins.place(function)}"
-                )
+            plugins.check_name(taken, function, _METRICS.get(taken))
         entry = Metric(
             name,
             function,
@@ -238,11 +231,6 @@ def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     # Older numba has no keyword-only parameters; those of a compiled metric are known by their defaults.
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY or p.default is not p.empty}
-
-
-def _path(function: Callable[..., Any]) -> tuple[str, str]:
-    """Return what a function has in common with its own later version: a notebook's cell is run again and again."""
-    return function.__module__, function.__qualname__
 
 
 @contextmanager
