@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import re
 import sys
+import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ from divfast.registry import Kind, Metric
 
 ENTRY_POINTS = "divfast.metrics"
 
+# Held while others' code registers: several threads may ask for the same plugins.
+_LOADING = threading.RLock()
 _ORIGIN: ContextVar[str | None] = ContextVar("divfast_origin", default=None)
 
 
@@ -41,8 +44,9 @@ def load_files(paths: Sequence[str | Path]) -> None:
     MetricError
         Where a file cannot be read, fails, or registers nothing; then nothing of it stays registered.
     """
-    for path in paths:
-        _load_file(Path(path).resolve())
+    with _LOADING:
+        for path in paths:
+            _load_file(Path(path).resolve())
 
 
 def _load_file(path: Path) -> None:
@@ -88,7 +92,7 @@ def load_installed() -> None:
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         named = f"{point.dist.name}@{point.dist.version}" if point.dist is not None else point.value
         try:
-            with registry.registry_restored(only_after_errors=True), _registering(named):
+            with _LOADING, registry.registry_restored(only_after_errors=True), _registering(named):
                 point.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, other metrics still work
             warnings.warn(

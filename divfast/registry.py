@@ -244,7 +244,8 @@ def registry_restored(*, only_after_errors: bool = False) -> Iterator[None]:
         failed = False
     finally:
         if failed or not only_after_errors:
-            _METRICS.clear()
+            for key in [key for key in _METRICS if key not in before]:
+                del _METRICS[key]
             _METRICS.update(before)
 
 
