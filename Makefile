@@ -19,10 +19,16 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
 DEMO := examples/demo/base.jsonl examples/demo/sft.jsonl examples/demo/dpo.jsonl
+# `make fuzz`: which targets (tests/fuzz/fuzz_NAME.cpp), and for how many seconds each.
+TARGET   ?= $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/fuzz_*.cpp))
+SECONDS  ?= 60
+FUZZER   := clang++ -std=c++17 -O1 -g -Icsrc -Itests/fuzz -fno-omit-frame-pointer -fno-sanitize-recover=all -pthread
+FUZZED   := $(patsubst csrc/%.cpp,build/fuzz/%.o,$(filter-out csrc/module.cpp csrc/bind_%.cpp,$(wildcard csrc/*.cpp)))
+
 CORE := $(wildcard csrc/*.cpp csrc/*.hpp)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 
-.PHONY: help venv build demo test lint types bench readme clean
+.PHONY: help venv build demo test lint types bench fuzz readme clean
 
 help:
 	@echo 'make demo     score the example lineage with the packaged encoder'
@@ -30,6 +36,7 @@ help:
 	@echo 'make lint     ruff, and the C++ without a warning'
 	@echo 'make types    mypy --strict on the package as it is installed'
 	@echo 'make bench    throughput, with the peers beside it'
+	@echo 'make fuzz     hostile bytes for the compiled core, under sanitizers (needs clang++)'
 	@echo 'make readme   copy the outputs that the README shows into it'
 	@echo 'make build    compile the core again where its sources changed'
 	@echo 'make venv     only set up .venv'
@@ -69,7 +76,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	includes=$$($(BIN)/python -m pybind11 --includes); \
-	for file in csrc/*.cpp; do \
+	for file in csrc/*.cpp tests/fuzz/*.cpp; do \
 	  $${CXX:-g++} -std=c++17 -fsyntax-only $(WARNINGS) -Icsrc $${includes//-I/-isystem } $$file; \
 	done
 
@@ -81,6 +88,24 @@ types: $(VENV)/.installed
 
 bench: $(VENV)/.built
 	$(BIN)/python bench/run.py --json bench/results/speed.json $(ARGS)
+
+# Kept, though make knows of them only in passing.
+.SECONDARY: $(FUZZED)
+
+build/fuzz/%.o: csrc/%.cpp $(CORE)
+	@mkdir -p build/fuzz
+	$(FUZZER) -fsanitize=fuzzer-no-link,address,undefined -c $< -o $@
+
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.cpp tests/fuzz/fuzz.hpp $(FUZZED)
+	$(FUZZER) -fsanitize=fuzzer,address,undefined $< $(FUZZED) -o $@
+
+# What is found lies in build/fuzz as NAME-crash-...; what was learnt stays in build/fuzz/corpus for the next time.
+fuzz: $(patsubst %,build/fuzz/fuzz_%,$(TARGET))
+	for name in $(TARGET); do \
+	  mkdir -p build/fuzz/corpus/$$name; \
+	  build/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+	    -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name; \
+	done
 
 readme: $(VENV)/.built
 	$(BIN)/python .ci/readme

@@ -71,7 +71,7 @@ def compare(
     """
     import divfast
     from divfast.cli import render_compare
-    from divfast.result import check_folder
+    from divfast.output import check_folder
 
     if output is not None:
         check_folder(output)

@@ -31,10 +31,8 @@ def _columns(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list
         for name, value in entry.items():
             row |= {"low": value[0], "high": value[1]} if name == "interval" else {name: value}
         rows.append(row)
-    # The result with the most entries has all of them, in order.
-    headers = list(max(rows, key=len, default={}))
-    headers += [name for row in rows for name in row if name not in headers]
-    headers = list(dict.fromkeys(headers))
+    # The entry with the most names has all of them, in order.
+    headers = list(max(rows, key=lambda row: len(row), default={}))
     return headers, [[row.get(name) for name in headers] for row in rows]
 
 

@@ -11,9 +11,10 @@ from divfast.cli import options
 
 @click.command()
 @click.argument("name", required=False)
+@options.plugins
 @options.formats("table", "json")
 @options.debug
-def metrics(name: str | None, form: str | None) -> None:
+def metrics(name: str | None, plugins: tuple[str, ...], form: str | None) -> None:
     """List metrics, tokenizers and formats, or explain one.
 
     With a NAME: the definition of that metric, its parameters, and the paper that it comes from.
@@ -26,10 +27,10 @@ def metrics(name: str | None, form: str | None) -> None:
     from divfast.cli import flat
 
     if name is not None:
-        one = describe_one(name)
+        one = describe_one(name, plugins)
         click.echo(flat.as_json(one) if form == "json" else _page(one))
     else:
-        everything = describe_all()
+        everything = describe_all(plugins)
         click.echo(flat.as_json(everything) if form == "json" else _overview(everything))
 
 
@@ -65,6 +66,9 @@ def _overview(everything: dict[str, Any]) -> str:
     headers = ["metric", "parameters", "eats", "presets", "scopes", "unit", "higher is"]
     summaries = [[metric["name"], metric["summary"]] for metric in metrics]
     meanings = render.table(["metric", "what it is"], summaries, wrap=("what it is",))
+    if any(metric["from"] != "divfast" for metric in metrics):
+        summaries = [[*row, metric["from"]] for row, metric in zip(summaries, metrics, strict=True)]
+        meanings = render.table(["metric", "what it is", "from"], summaries, wrap=("what it is",))
     grid = render.table(headers, rows, wrap=("presets", "scopes", "unit", "higher is"))
     tokenizers = render.table(["tokenizer", "tokens"], everything["tokenizers"].items(), wrap=("tokens",))
     readers = render.table(["reader", "format"], everything["readers"].items(), wrap=("format",))
@@ -75,9 +79,11 @@ def _overview(everything: dict[str, Any]) -> str:
 def _page(metric: dict[str, Any]) -> str:
     facts = {
         "parameters": _parameters(metric) or "none",
+        "from": metric["from"],
         "eats": metric["view"],
         "presets": " ".join(metric["presets"]),
         "scopes": " ".join(metric["scopes"]),
+        "per sample": " ".join(metric["per_sample"]) or "no",
         "backends": " ".join(metric["backends"]),
         "unit": metric["unit"],
         "range": _bounds(metric),

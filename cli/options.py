@@ -127,6 +127,18 @@ def rarefying(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def plugins(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Metrics of one's own."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE",
+        help="Python file with metrics of your own (@divfast.metric); repeatable.",
+    )(command)
+
+
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """How dumps are read."""
     return _all(

@@ -143,8 +143,8 @@ def overlap(
       divfast overlap 'train/*.jsonl.zst' --eval gsm8k.jsonl --eval math.jsonl --passages
     """
     from divfast.cli import progress
+    from divfast.output import check_folder
     from divfast.overlap import overlap as measure
-    from divfast.result import check_folder
 
     if output is not None:
         check_folder(output)

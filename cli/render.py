@@ -244,6 +244,8 @@ def _can_show(text: str) -> bool:
 def score_remarks(report: Report) -> list[str]:
     """Return what happened on the way to the numbers, one line each."""
     lines = [f"Left out: {report.run['left_out']}"] if "left_out" in report.run else []
+    if "no_values_per_sample" in report.run:
+        lines.append(f"No values per sample: {', '.join(report.run['no_values_per_sample'])}.")
     lines += reading_remarks(report.counts, report.run["dumps"])
     if undefined := _undefined(report):
         lines.append(f"Undefined: {', '.join(undefined)}.")

@@ -26,7 +26,6 @@ from divfast.cli import options
     "scopes",
     multiple=True,
     type=click.Choice(options.SCOPES),
-    default=("prompt", "pooled"),
     help="The samples of every prompt, the first sample of every prompt together, or all samples together; "
     "repeatable. Default: prompt and pooled.",
 )
@@ -42,6 +41,7 @@ from divfast.cli import options
     metavar="NAME",
     help="See divfast metrics; or a Hugging Face tokenizer by name, folder or file.",
 )
+@options.plugins
 @click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
 @options.rarefying
 @options.encoding
@@ -60,6 +60,11 @@ from divfast.cli import options
     help="Write DIR/report.json and DIR/groups.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
+@click.option(
+    "--per-sample",
+    is_flag=True,
+    help="Also write DIR/samples.parquet (a row a sample), for the metrics that have values per sample.",
+)
 @click.option("--strict", is_flag=True, help="Exit 3 where a value is undefined.")
 @options.debug
 def score(
@@ -68,6 +73,7 @@ def score(
     no_cache: bool,
     form: str | None,
     output: str | None,
+    per_sample: bool,
     strict: bool,
     **settings: Any,
 ) -> None:
@@ -85,19 +91,27 @@ def score(
     """
     import divfast
     from divfast.cli import progress, render
-    from divfast.result import check_folder
+    from divfast.output import check_folder
 
     if output is not None:
-        check_folder(output)
+        check_folder(output, per_sample=per_sample)
+    elif per_sample:
+        raise click.UsageError("--per-sample needs -o DIR: the values go to DIR/samples.parquet.")
     with progress.bars() as shown:
         report = divfast.score(
-            list(dumps), list(metrics) or None, cache=not no_cache, progress=shown, **settings
+            list(dumps),
+            list(metrics) or None,
+            cache=not no_cache,
+            progress=shown,
+            per_sample=per_sample,
+            **settings,
         )
     for remark in render.score_remarks(report):
         click.echo(remark, err=True)
     if output is not None:
         report.save(output)
-        click.echo(f"Wrote {Path(output, 'report.json')} and {Path(output, 'groups.parquet')}.", err=True)
+        names = ["report.json", "groups.parquet", *(["samples.parquet"] if per_sample else [])]
+        click.echo(f"Wrote {' and '.join(str(Path(output, name)) for name in names)}.", err=True)
     if output is None or form is not None:
         click.echo(render.score_text(report, form or "table"))
     if strict and any(result.undefined for result in report):

@@ -34,9 +34,10 @@ def why_not(metric: Metric, backend: str) -> str | None:
 
 def accumulator(metric: Metric, parameters: Mapping[str, Any], backend: str) -> Any:
     """Return a fresh accumulator of a metric over a corpus."""
+    if metric.corpus is None:
+        return _NoCorpus()
     if backend == "reference":
         return _ReferenceCorpus(_reference(metric), parameters)
-    assert metric.corpus is not None
     return metric.corpus(**parameters)
 
 
@@ -47,6 +48,16 @@ def per_group(
     if backend == "reference":
         return _reference(metric)(_plain(rows), groups, **parameters)
     return metric.function(rows, groups, **parameters)
+
+
+class _NoCorpus:
+    """Stands where a metric is not defined over a corpus."""
+
+    def add(self, rows: Any) -> None:
+        pass
+
+    def result(self) -> float:
+        return float("nan")
 
 
 class _ReferenceCorpus:

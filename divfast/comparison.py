@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import divfast
 from divfast.comparability import Pairs, check_signatures, equal_sizes, match
 from divfast.errors import MetricError, nearest
-from divfast.result import Signature, column_name, json_number, sizes, write_folder
+from divfast.output import save_report
+from divfast.result import Signature, column_name, json_number, sizes
 from divfast.runs import Entry, Run, open_run
 from divfast.scope import SCOPES, check_scope
 from divfast.stats import FLIPS, REPLICATES, bootstrap_intervals, holm, mean_and_std, sign_flip_p
@@ -137,14 +136,7 @@ class Comparison:
         OutputError
             Where the folder or a file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        write_folder(
-            folder,
-            {
-                "pairs.parquet": lambda path: pq.write_table(self.pairs, path),
-                "comparison.json": lambda path: path.write_text(text, encoding="utf-8"),
-            },
-        )
+        save_report(folder, self.to_dict(), {"pairs.parquet": self.pairs}, name="comparison.json")
 
 
 def compare(

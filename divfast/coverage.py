@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from divfast import _core
 from divfast.errors import MetricError, nearest
-from divfast.result import Signature, json_number, save_report
+from divfast.output import save_report
+from divfast.result import Signature, json_number
 from divfast.samples import Offsets, Ragged
 
 UNIT = "share of tokens"

@@ -13,8 +13,8 @@ from divfast import engine
 from divfast.dumps import block_limits
 from divfast.duplicate_clusters import Clusters
 from divfast.errors import DataError, MetricError, OutputError
+from divfast.output import check_folder, write_whole
 from divfast.readers import find_dumps, read
-from divfast.result import check_folder, write_whole
 
 
 def check_files(dumps: Sequence[str | Path], output: Any, kept: Any, *, join: bool) -> None:

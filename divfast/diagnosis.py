@@ -13,8 +13,8 @@ from typing import Any
 from divfast import engine, env
 from divfast.backends import BACKENDS, why_not
 from divfast.errors import DivfastError
+from divfast.output import check_folder
 from divfast.registry import all_metrics
-from divfast.result import check_folder
 
 SHOWN = (
     "numpy",

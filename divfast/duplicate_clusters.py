@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from divfast.dumps import total_counts
 from divfast.errors import MetricError, nearest
-from divfast.result import Signature, write_whole
+from divfast.output import write_whole
+from divfast.result import Signature
 
 SCOPES = ("pooled", "prompt")
 UNITS = ("chars", "words")

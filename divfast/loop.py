@@ -15,9 +15,11 @@ import divfast
 from divfast import _core, engine
 from divfast.backends import accumulator, per_group
 from divfast.dumps import Progress
+from divfast.per_sample import SampleValues
 from divfast.planning import Plan
 from divfast.rarefaction import CorpusSubsets, PromptSubsets, Rarefied
 from divfast.readers import Blocks
+from divfast.registry import BUILT_IN
 from divfast.result import Result, Signature
 from divfast.samples import Ragged, Samples
 from divfast.scope import Scope, first_rows
@@ -30,6 +32,7 @@ class Scored:
 
     results: list[Result]
     groups: pa.Table
+    samples: pa.Table | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,6 +59,7 @@ def score_blocks(
     at_n = {scope: CorpusSubsets(plan, keys) for scope in corpora}
     ids, sizes = [], []
     print_ = 0
+    samples = SampleValues(plan) if plan.per_sample else None
     stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
     for block in stream:
         print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
@@ -82,6 +86,8 @@ def score_blocks(
             for corpus, key in zip(accumulators, keys, strict=True):
                 corpus.add(chosen[key])
             at_n[scope].add(chosen)
+        if samples is not None:
+            samples.add(block, [rows[key] for key in keys])
         if progress is not None and isinstance(blocks, Blocks):
             progress(*blocks.position, "bytes")
     counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
@@ -103,7 +109,8 @@ def score_blocks(
         if blocks.skipped:
             facts["skipped_records"] = list(blocks.skipped)
     facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
-    return Scored(results, pa.table(table), facts)
+    per_sample = None if samples is None else samples.table(corpora.get("pooled", ()))
+    return Scored(results, pa.table(table), per_sample, facts)
 
 
 def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
@@ -130,6 +137,8 @@ def _results(
     for scope in plan.scopes:
         columns = []
         for i, spec in enumerate(plan.specs):
+            if not plan.covers(spec, scope):
+                continue
             column = values[i] if scope == "prompt" else np.array([corpora[scope][i].result()])
             sizes = at_k.of(i) if scope == "prompt" else at_n[scope].of(i, float(column[0]))
             columns += [(i, spec, rarefied) for rarefied in (Rarefied({}, column, ""), *sizes)]
@@ -155,6 +164,8 @@ def _results(
                 parts |= {"bs": REPLICATES, "rs": plan.seed}
             elif rarefied.draws not in ("", "exact"):
                 parts["rs"] = plan.seed
+            if spec.metric.origin != BUILT_IN:
+                parts["by"] = spec.metric.origin
             parts["v"] = divfast.__version__
             results.append(
                 Result(

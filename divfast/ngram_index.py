@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from divfast import _core, engine
 from divfast.errors import DataError, OutputError, os_reason
-from divfast.result import check_folder, write_whole
+from divfast.output import check_folder, write_whole
 
 _MAGIC = b"divfast n-grams\n"
 _PAGE = 4096

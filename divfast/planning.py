@@ -43,6 +43,8 @@ class Plan:
         Sizes to which prompts and the corpus are rarefied.
     subsets, corpus_draws : int
         How many draws of each where there is no formula.
+    per_sample : bool
+        Whether the values of every sample are wanted too.
     """
 
     specs: Sequence[MetricSpec]
@@ -57,11 +59,22 @@ class Plan:
     at_n: Sequence[int]
     subsets: int
     corpus_draws: int
+    per_sample: bool = False
 
     def parameters(self, spec: MetricSpec) -> dict[str, Any]:
         """Return the keyword arguments of a metric."""
         extra = {"preset": self.preset} if spec.metric.takes_preset else {}
         return {**spec.parameters, **extra}
+
+    def covers(self, spec: MetricSpec, scope: Scope) -> bool:
+        """Return whether a metric is scored in a scope; where no scope was named, only where it is defined."""
+        return scope == "prompt" or spec.metric.corpus is not None
+
+    def has_samples(self, spec: MetricSpec, scope: Scope) -> bool:
+        """Return whether a metric has values per sample in a scope."""
+        if scope == "prompt":
+            return spec.metric.per_sample is not None
+        return scope == "pooled" and hasattr(spec.metric.corpus, "samples")
 
     def view(self, spec: MetricSpec) -> str:
         """Return the key of the view that a metric eats; that over vectors is ``vectors``."""
@@ -86,6 +99,7 @@ def make_plan(
     at_k: Sequence[int],
     at_n: Sequence[int],
     draws: int | None,
+    per_sample: bool = False,
 ) -> Plan:
     """Return the plan of a call of `divfast.score`; the arguments are its own.
 
@@ -119,9 +133,9 @@ def make_plan(
                 f"{spec.metric.name} needs vectors.",
                 remedy="Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings.",
             )
-    wanted: list[Scope] = [check_scope(name) for name in scopes]
+    wanted: list[Scope] = [check_scope(name) for name in scopes or SCOPE_DEFAULT]
     for spec in specs:
-        if spec.metric.corpus is None and any(scope != "prompt" for scope in wanted):
+        if spec.metric.corpus is None and scopes and any(scope != "prompt" for scope in wanted):
             raise MetricError(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",
@@ -144,7 +158,7 @@ def make_plan(
     vectors = None
     if any(spec.metric.view == "vectors" for spec in specs):
         vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)
-    return Plan(
+    plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
         checked,
@@ -157,7 +171,22 @@ def make_plan(
         sizes_n,
         draws or SUBSETS,
         draws or CORPUS_DRAWS,
+        per_sample,
     )
+    if per_sample:
+        _check_per_sample(plan)
+    return plan
+
+
+def _check_per_sample(plan: Plan) -> None:
+    if plan.backend == "reference":
+        raise BackendError("the reference has no values per sample.", remedy="Use --backend auto.")
+    if not any(plan.has_samples(spec, scope) for spec in plan.specs for scope in plan.scopes):
+        named = " or ".join(spec.given for spec in plan.specs)
+        raise MetricError(
+            f"there are no values per sample of {named} in the scope {' or '.join(plan.scopes)}.",
+            remedy="Leave out --per-sample, or ask for a metric and a scope that divfast metrics lists with them.",
+        )
 
 
 def _sizes(name: str, given: Sequence[int]) -> list[int]:

@@ -6,7 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Protocol
@@ -20,6 +21,7 @@ Preset = Literal["default", "paper"]
 ViewName = Literal["text", "tokens", "vectors"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
+BUILT_IN = "divfast"
 
 
 class Accumulator(Protocol):
@@ -117,6 +119,9 @@ class Metric:
     ``function(rows, groups, **parameters) -> float64[g]`` is pure and obeys three laws: *locality* (value i depends
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
     is NaN, never a made-up number; a preset may say otherwise).
+
+    ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
+    the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
     """
 
     name: str
@@ -131,6 +136,8 @@ class Metric:
     defaults: Mapping[str, Any]
     tokenizers: Mapping[str, str] = field(default_factory=dict)
     expectation: Expectation | None = None
+    per_sample: Callable[..., NDArray[np.float64]] | None = None
+    origin: str = BUILT_IN
 
     @property
     def summary(self) -> str:
@@ -172,7 +179,7 @@ _METRICS: dict[str, Metric] = {}
 def metric(
     name: str,
     *,
-    view: ViewName,
+    view: ViewName = "tokens",
     unit: str,
     higher: str,
     bounds: tuple[float | None, float | None] = (None, None),
@@ -181,13 +188,17 @@ def metric(
     parameters: Mapping[str, Kind] | None = None,
     tokenizers: Mapping[str, str] | None = None,
     expectation: Expectation | None = None,
+    per_sample: Callable[..., NDArray[np.float64]] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
+
+    Or one that numba compiled, ``(token_ids, row_offsets, groups, **parameters) -> float64[g]``, which is called on all
+    cores, each time with some of the groups (`divfast.compiled.over_groups`).
 
     Parameters
     ----------
     name, aliases
-        What users write after ``-m``.
+        What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``) or ``vectors``
         (``float32[n, d]``, unit rows).
@@ -196,35 +207,45 @@ def metric(
     corpus
         Accumulator for the scopes ``first`` and ``pooled``; None where the metric makes no sense over a corpus.
     parameters
-        The `Kind` of every keyword parameter that changes the number.
+        The `Kind` of every keyword parameter that changes the number. A metric that is not built in may leave it out
+        where the defaults are numbers or booleans.
     tokenizers
-        Tokenizer of each preset, for the metrics over tokens.
+        Tokenizer of each preset, for the metrics over tokens. That of a metric that is not built in is ``whitespace``
+        by default.
     expectation
         What is known of the metric on k random rows of a group, for scores at equal K: ``rows_mean`` or
         ``pairs_mean`` where it is the plain mean over rows or over pairs of rows, all of the same weight, and so does
         not depend on K; or ``(rows, groups, k, **parameters) -> float64[g]`` that gives the expectation where K >= k.
         None where there is no formula: subsets are drawn.
+    per_sample
+        ``function(rows, groups, **parameters) -> float64[n]`` with the keyword parameters of the metric: the value of
+        every sample within its group, NaN where undefined. An accumulator that also has ``samples() -> float64[n]``
+        gives those of a corpus, in the order in which the rows were added.
 
     Raises
     ------
     ValueError
-        Where the name is taken, or a keyword parameter has no kind.
+        Where the name is taken, a keyword parameter has no kind, or `per_sample` has other parameters.
     """
-    kinds = dict(parameters or {})
 
     def register(function: Callable[..., NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:
-        keywords = {
-            p.name: p.default
-            for p in inspect.signature(function).parameters.values()
-            if p.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        from divfast import plugins
+
+        built_in = function.__module__.startswith("divfast.metrics.")
+        if not built_in:
+            _load()
+        keywords = _keywords(function)
+        kinds = dict(parameters or {})
+        if parameters is None and not built_in:
+            kinds = plugins.kinds_of(name, keywords)
         if set(keywords) - {"preset"} != set(kinds):
             raise ValueError(
                 f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}"
             )
+        if per_sample is not None and _keywords(per_sample) != keywords:
+            raise ValueError(f"metric {name}: per_sample has not the parameters of the metric")
         for taken in (name, *aliases):
-            if taken in _METRICS:
-                raise ValueError(f"metric name {taken!r} is taken by {_METRICS[taken].function!r}")
+            plugins.check_name(taken, function, _METRICS.get(taken))
         entry = Metric(
             name,
             function,
@@ -238,12 +259,48 @@ def metric(
             keywords,
             dict(tokenizers or {}),
             expectation,
+            per_sample,
         )
+        if not built_in:
+            entry = plugins.from_elsewhere(entry)
         for key in (name, *aliases):
             _METRICS[key] = entry
         return function
 
     return register
+
+
+def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    # Older numba has no keyword-only parameters; those of a compiled metric are known by their defaults.
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY or p.default is not p.empty}
+
+
+@contextmanager
+def registry_restored(*, only_after_errors: bool = False) -> Iterator[None]:
+    """Leave the registry as it is now after the block, whatever the block registers."""
+    _load()
+    before = dict(_METRICS)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if failed or not only_after_errors:
+            for key in [key for key in _METRICS if key not in before]:
+                del _METRICS[key]
+            _METRICS.update(before)
+
+
+def registered() -> list[Metric]:
+    """Return the metrics that are registered by now, once each."""
+    return list({entry.name: entry for entry in _METRICS.values()}.values())
+
+
+def forget(entry: Metric) -> None:
+    """Take a metric out of the registry."""
+    for key in (entry.name, *entry.aliases):
+        del _METRICS[key]
 
 
 @cache
@@ -254,9 +311,12 @@ def _load() -> None:
 
 
 def all_metrics() -> list[Metric]:
-    """Return every metric once, by name."""
+    """Return every metric once, by name: built in, installed, and loaded by now."""
+    from divfast.plugins import load_installed
+
     _load()
-    return sorted({entry.name: entry for entry in _METRICS.values()}.values(), key=lambda entry: entry.name)
+    load_installed()
+    return sorted(registered(), key=lambda entry: entry.name)
 
 
 def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> MetricSpec:
@@ -281,8 +341,13 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
     >>> parse_spec("sbert").canonical
     'cosine'
     """
+    from divfast.plugins import load_installed
+
     _load()
     name, _, rest = given.partition(":")
+    if name.strip() not in _METRICS:
+        # Only now: what a distribution imports can take seconds.
+        load_installed()
     entry = _METRICS.get(name.strip())
     if entry is None:
         raise MetricError(f"unknown metric {name!r}.", remedy=nearest(name, _METRICS))

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import os
 import platform
 import sys
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import divfast
 from divfast import engine
 from divfast.dumps import total_counts
-from divfast.errors import MetricError, OutputError, nearest, os_reason
+from divfast.errors import MetricError, nearest
+from divfast.output import check_not_a_dump, is_marked, marked, save_report
 from divfast.scope import Scope
 
 
@@ -161,12 +157,16 @@ class Report:
     run : Mapping
         What changes only the time, or tells what happened: versions, machine, seconds, counts of what was stripped,
         replaced or skipped.
+    samples : pyarrow.Table, optional
+        Where values per sample were asked for: one row a sample in the order of the dump, ``input_id``, ``position``
+        (its number in the dump), one column a metric within the prompt, and ``SPEC@pooled`` within the corpus.
     """
 
     results: Sequence[Result]
     groups: pa.Table
     run: Mapping[str, Any]
     several: bool = False
+    samples: pa.Table | None = None
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
@@ -202,43 +202,26 @@ class Report:
         return total_counts(self.run["dumps"])
 
     def save(self, folder: str | Path) -> None:
-        """Write ``groups.parquet`` and ``report.json`` into `folder`.
+        """Write ``groups.parquet`` and ``report.json`` into `folder`, and ``samples.parquet`` where there are values
+        per sample.
 
-        Both are written under temporary names first: the folder holds the old pair or the new one.
+        All are written under temporary names first: the folder holds the old ones or the new ones. Without values per
+        sample those of an earlier report are removed.
 
         Raises
         ------
         OutputError
             Where the folder or a file cannot be written; nothing half-written is left behind.
         """
-        save_report(folder, self.to_dict(), {"groups.parquet": self.groups})
-
-
-def save_report(folder: str | Path, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
-    """Write tables by the names of their files, and ``report.json``, into `folder`: all or none.
-
-    Raises
-    ------
-    OutputError
-        Where the folder or a file cannot be written.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _no_folder(folder, error) from None
-    # Escapes keep the file valid JSON even where a dump has a name that is not UTF-8.
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-
-    def writing(table: pa.Table) -> Callable[[Path], object]:
-        return lambda path: pq.write_table(table, path)
-
-    write_whole(
-        {
-            **{folder / name: writing(table) for name, table in tables.items()},
-            folder / "report.json": lambda path: path.write_text(text, encoding="utf-8"),
-        }
-    )
+        folder = Path(folder)
+        per_sample = folder / "samples.parquet"
+        tables = {"groups.parquet": self.groups}
+        if self.samples is not None:
+            check_not_a_dump(per_sample)
+            tables[per_sample.name] = marked(self.samples)
+        save_report(folder, self.to_dict(), tables)
+        if self.samples is None and is_marked(per_sample):
+            per_sample.unlink(missing_ok=True)
 
 
 def run_facts(seconds: float) -> dict[str, Any]:
@@ -253,70 +236,3 @@ def run_facts(seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "command": list(sys.argv),
     }
-
-
-def check_folder(folder: str | Path) -> None:
-    """Raise `OutputError` where `Report.save` could not write into `folder`; nothing is left behind or made.
-
-    For callers with hours of work ahead.
-    """
-    folder = Path(folder)
-    try:
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise _no_folder(folder, error) from None
-
-
-def _no_folder(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot be made or written into: {os_reason(error)}.",
-        where=str(folder),
-        remedy="Name another folder with -o.",
-    )
-
-
-def write_folder(folder: str | Path, files: Mapping[str, Callable[[Path], object]]) -> None:
-    """Write files into a folder, made where it is absent, as `write_whole` does."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _no_folder(folder, error) from None
-    write_whole({folder / name: write for name, write in files.items()})
-
-
-def write_whole(files: Mapping[Path, Callable[[Path], object]]) -> None:
-    """Write files under temporary names beside them, then rename all: they are there whole or not at all.
-
-    Parameters
-    ----------
-    files : Mapping[Path, callable]
-        For every file, what writes it to the path that it is called with.
-
-    Raises
-    ------
-    OutputError
-        Where one cannot be written; then none is replaced.
-    """
-    suffix = f"{uuid.uuid4().hex[:8]}.tmp"
-    staged = {path: path.with_name(f".{path.name}.{suffix}") for path in files}
-    path = next(iter(files))
-    try:
-        for path, write in files.items():
-            write(staged[path])
-            with staged[path].open("rb+") as file:
-                os.fsync(file.fileno())
-        for path, temporary in staged.items():
-            temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {os_reason(error)}.",
-            where=str(path),
-            remedy="Free some room or name another folder.",
-        ) from None
-    finally:
-        for temporary in staged.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)

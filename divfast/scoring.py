@@ -15,7 +15,8 @@ from divfast import engine
 from divfast.dumps import AllDumps, Progress, block_limits, short_names, tell_apart
 from divfast.errors import DataError, MetricError
 from divfast.loop import Scored, score_blocks
-from divfast.planning import SCOPE_DEFAULT, SEMANTIC_DEFAULT, Plan, make_plan
+from divfast.planning import SEMANTIC_DEFAULT, Plan, make_plan
+from divfast.plugins import load_files
 from divfast.readers import find_dumps, read
 from divfast.result import Report, run_facts
 from divfast.samples import Ragged, Samples
@@ -27,7 +28,7 @@ def score(
     source: Any = None,
     metrics: Sequence[str] | None = None,
     *,
-    scopes: Sequence[str] = SCOPE_DEFAULT,
+    scopes: Sequence[str] = (),
     preset: str = "default",
     tokenizer: str | None = None,
     vocab_size: int | None = None,
@@ -45,6 +46,8 @@ def score(
     cache: bool = True,
     progress: Progress | None = None,
     join: bool = False,
+    per_sample: bool = False,
+    plugins: Sequence[str | Path] = (),
     **reading: Any,
 ) -> Report:
     """Score the diversity of the outputs in one or more dumps, or in memory.
@@ -59,7 +62,8 @@ def score(
         Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, and the semantic one where there is
         an encoder or embeddings.
     scopes : sequence of {"prompt", "first", "pooled"}
-        Every prompt's samples; the first sample of every prompt together; all samples together.
+        Every prompt's samples; the first sample of every prompt together; all samples together. By
+        default prompt and, for the metrics that are defined over a corpus, pooled.
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027, quirks included.
     tokenizer : str, optional
@@ -99,6 +103,10 @@ def score(
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
         Several dumps are parts of one: samples with the same id are one group.
+    per_sample : bool
+        Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
+    plugins : sequence of str or Path
+        Python files that register metrics of your own with `divfast.metric`.
     **reading
         Options of `divfast.read`: ``reader``, ``outputs_field``, ``id_field``, ``prompt_field``, ``prompts``,
         ``on_error``, ``keep_reasoning``.
@@ -122,6 +130,7 @@ def score(
     0.6666666666666666
     """
     started = time.perf_counter()
+    load_files(plugins)
     with engine.use_threads(threads), engine.use_memory(memory):
         in_memory = _in_memory(source, embeddings, groups)
         plan = make_plan(
@@ -140,6 +149,7 @@ def score(
             at_k,
             at_n,
             draws,
+            per_sample,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):
@@ -217,24 +227,39 @@ def _rename(scored: Sequence[Scored], names: Sequence[str]) -> None:
 def _report(
     plan: Plan, scored: Sequence[Scored], asked: Sequence[str] | None, seconds: float, *, several: bool
 ) -> Report:
-    tables = []
-    for part in scored:
-        table = part.groups
-        if several:
-            first = part.results[0]
-            for name, value in (("task", first.task), ("model", first.model)):
-                table = table.add_column(0, name, pa.array([value] * len(table), pa.large_string()))
-        tables.append(table)
+    groups = pa.concat_tables([_labelled(part, part.groups, several) for part in scored])
+    samples = None
+    if plan.per_sample:
+        samples = pa.concat_tables([_labelled(part, part.samples, several) for part in scored])
     run = run_facts(seconds) | {
         "backend": "cpu" if plan.backend == "auto" else plan.backend,
         "seed": plan.seed,
         "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
         "dumps": [part.facts for part in scored],
     }
+    left_out = []
     if not asked and plan.vectors is None:
-        run["left_out"] = (
+        left_out.append(
             f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
         )
-    return Report(
-        [result for part in scored for result in part.results], pa.concat_tables(tables), run, several
-    )
+    for scope in plan.scopes:
+        if missing := [spec.given for spec in plan.specs if not plan.covers(spec, scope)]:
+            left_out.append(f"{scope} {' and '.join(missing)}, which is not defined over a corpus.")
+    if left_out:
+        run["left_out"] = " ".join(left_out)
+    if plan.per_sample and (
+        without := [
+            s.given for s in plan.specs if not any(plan.has_samples(s, scope) for scope in plan.scopes)
+        ]
+    ):
+        run["no_values_per_sample"] = without
+    return Report([result for part in scored for result in part.results], groups, run, several, samples)
+
+
+def _labelled(part: Scored, table: pa.Table, several: bool) -> pa.Table:
+    """Return a table of one dump, with its model and task where there are several dumps."""
+    if several:
+        first = part.results[0]
+        for name, value in (("task", first.task), ("model", first.model)):
+            table = table.add_column(0, name, pa.array([value] * len(table), pa.large_string()))
+    return table

@@ -41,7 +41,7 @@ def test_every_option_of_the_design():
         "-m", "--metric", "--scope", "--preset", "--encoder", "--dtype", "--embeddings", "--no-cache",
         "--tokenizer", "--vocab-size", "--reader", "--outputs-field", "--id-field", "--prompt-field",
         "--prompts", "--join", "--keep-reasoning", "--on-error", "--format", "-o", "--output", "--threads", "--memory",
-        "--seed", "--backend", "--strict", "--debug", "--at-k", "--at-n", "--draws",
+        "--seed", "--backend", "--per-sample", "--plugin", "--strict", "--debug", "--at-k", "--at-n", "--draws",
     }  # fmt: skip
     assert all(parameter.help for parameter in score.params if parameter.param_type_name == "option")
 
@@ -88,6 +88,8 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "draws": 5,
         "backend": "cpu",
         "cache": False,
+        "per_sample": False,
+        "plugins": (),
         "progress": None,
     }
 

@@ -170,7 +170,8 @@ def test_contributing_quotes_the_code():
     sources = [
         path.read_text("utf-8") for folder in ("divfast", "tests") for path in (ROOT / folder).rglob("*.py")
     ]
-    for quote in re.findall(r"^```python\n(.*?)^```", CONTRIBUTING, re.DOTALL | re.MULTILINE):
+    sources += [path.read_text("utf-8") for path in (ROOT / "tests" / "fuzz").glob("*.cpp")]
+    for quote in re.findall(r"^```(?:python|cpp)\n(.*?)^```", CONTRIBUTING, re.DOTALL | re.MULTILINE):
         assert any(quote in source for source in sources), quote
 
 

@@ -18,8 +18,10 @@ _PART_BYTES = 32 << 20
 
 
 @cache
-def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Compile ``moments(rows, start, stop, total)`` and ``distances(rows, groups, undefined, out)``."""
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """Compile ``moments(rows, start, stop, total)``, ``distances(rows, groups, undefined, out)`` and
+    ``distances_to_others(rows, groups, undefined, out)``.
+    """
     import numba
 
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,7 +58,24 @@ def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
             squares = moments(rows, groups[g], groups[g + 1], total)
             out[g] = 1.0 - (np.sum(total * total) / squares - 1.0) / (k - 1)
 
-    return moments, distances
+    @compiled
+    def distances_to_others(rows: Any, groups: Any, undefined: float, out: Any) -> None:
+        total = np.empty(rows.shape[1], np.float64)
+        for g in range(len(groups) - 1):
+            k = groups[g + 1] - groups[g]
+            total[:] = 0.0
+            squares = moments(rows, groups[g], groups[g + 1], total)
+            for i in range(groups[g], groups[g + 1]):
+                if k < 2:
+                    out[i - groups[0]] = undefined
+                    continue
+                others = 0.0
+                for j in range(rows.shape[1]):
+                    x = np.float64(rows[i, j])
+                    others += x * (total[j] - x)
+                out[i - groups[0]] = 1.0 - others / (squares / k) / (k - 1)
+
+    return moments, distances, distances_to_others
 
 
 def _undefined(preset: Preset) -> float:
@@ -78,7 +97,7 @@ class CosineCorpus:
             return
         if not self.count:
             self.total = np.zeros(rows.shape[1])
-        moments, _ = _compiled()
+        moments, _, _ = _compiled()
         self.squares += moments(rows, 0, len(rows), self.total)
         self.count += len(rows)
 
@@ -98,6 +117,38 @@ class CosineCorpus:
             return float(1.0 - (self.total @ self.total / np.float64(self.squares) - 1.0) / (self.count - 1))
 
 
+def _over_groups(
+    compiled: Callable[..., Any],
+    rows: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    preset: Preset,
+    bounds: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Run compiled code on threads, each with some groups; those of group i go to bounds[i] up to bounds[i + 1]."""
+    out = np.empty(bounds[-1] - bounds[0])
+    undefined = _undefined(preset)
+
+    def part(cut: tuple[int, int]) -> None:
+        start, stop = cut
+        values = out[bounds[start] - bounds[0] : bounds[stop] - bounds[0]]
+        compiled(rows, groups[start : stop + 1], undefined, values)
+
+    wanted = int(min(engine.threads(), 1 + rows.nbytes // _PART_BYTES))
+    cuts = np.searchsorted(groups, np.linspace(groups[0], groups[-1], wanted + 1)[1:-1])
+    edges = [0, *cuts.tolist(), len(groups) - 1]
+    for _ in engine.map_ordered(part, pairwise(edges)):
+        pass
+    return out
+
+
+def distance_to_others(
+    rows: NDArray[np.float32], groups: NDArray[np.int64], *, preset: Preset = "default"
+) -> NDArray[np.float64]:
+    """Return the mean cosine distance of every sample to the others of its group; their mean is `cosine`."""
+    _, _, distances_to_others = _compiled()
+    return _over_groups(distances_to_others, rows, groups, preset, groups)
+
+
 @metric(
     "cosine",
     view="vectors",
@@ -107,6 +158,7 @@ class CosineCorpus:
     corpus=CosineCorpus,
     aliases=("sbert",),
     expectation="pairs_mean",
+    per_sample=distance_to_others,
 )
 def cosine(
     rows: NDArray[np.float32], groups: NDArray[np.int64], *, preset: Preset = "default"
@@ -137,6 +189,9 @@ def cosine(
     the rounding of float32 norms, so that identical rows are at distance 0 to 1e-15. O(n d) time, one pass
     over the rows, O(d) memory. Sums in float64. Equal to the reference, which forms every pair, to 1e-6.
 
+    The value of a sample (``--per-sample``) is its mean distance to the others of its group; their mean is the value
+    of the group.
+
     References
     ----------
     Karouzos, Tan and Aletras (2026), "Where does output diversity collapse in post-training?", arXiv
@@ -151,17 +206,5 @@ def cosine(
     >>> round(report["cosine"].mean, 4)
     0.6667
     """
-    out = np.empty(len(groups) - 1)
-    _, distances = _compiled()
-    undefined = _undefined(preset)
-
-    def part(bounds: tuple[int, int]) -> None:
-        start, stop = bounds
-        distances(rows, groups[start : stop + 1], undefined, out[start:stop])
-
-    wanted = int(min(engine.threads(), 1 + rows.nbytes // _PART_BYTES))
-    cuts = np.searchsorted(groups, np.linspace(groups[0], groups[-1], wanted + 1)[1:-1])
-    edges = [0, *cuts.tolist(), len(out)]
-    for _ in engine.map_ordered(part, pairwise(edges)):
-        pass
-    return out
+    _, distances, _ = _compiled()
+    return _over_groups(distances, rows, groups, preset, np.arange(len(groups)))
