@@ -116,7 +116,7 @@ struct Edit {
     static constexpr size_t kCarries = 2;
     static constexpr bool kSkipsStrangers = false;
     // Rows this long are compared two by two: where they are alike, a narrow band is enough.
-    static constexpr int64_t kLong = 16384;
+    static constexpr int64_t kLong = 65536;
 
     static void pass(int words, const Pass& pass, int64_t* out) { edit_passes(words, pass, out); }
     static void start(Line* carries, size_t n) {

@@ -16,7 +16,7 @@ void edit_means(const RaggedView<char>& text, const int64_t* groups, int64_t n_g
                 double* out);
 
 // Levenshtein distance of two rows of symbols by a band of diagonals that is widened until it holds the answer:
-// O((d + m) m / 64) time for distance d. -1 where it was stopped.
+// O(d n / 64) time for distance d. -1 where it was stopped.
 int64_t banded_distance(const uint32_t* a, int64_t m, const uint32_t* b, int64_t n, const Stop& stop);
 
 }  // namespace divfast

@@ -166,11 +166,11 @@ def test_sizes_around_words_and_stripes(length, alphabet):
         np.testing.assert_allclose(edits[i], all_pairs(cut, distance), **REDUCTION)
 
 
-@pytest.mark.parametrize("changes", [0, 3, 300, 6000, 40000])
+@pytest.mark.parametrize("changes", [0, 3, 300, 60_000])
 def test_long_rows_along_a_band(changes):
     distance = pytest.importorskip("rapidfuzz.distance.Levenshtein").distance
     rng = random.Random(changes)
-    text = [rng.randrange(30) for _ in range(20_000)]
+    text = [rng.randrange(30) for _ in range(66_000)]
     other = list(text)
     for _ in range(changes):
         at = rng.randrange(len(other))
