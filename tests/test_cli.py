@@ -133,7 +133,7 @@ def test_sizes(text, size):
     [
         (["nope.jsonl"], "Error: nope.jsonl: cannot be read: no such file or directory.\n"),
         (["no*.jsonl"], "Error: no*.jsonl: matches no file.\n       Check the pattern and the folder.\n"),
-        ([BASE, "-m", "distnct"], "Error: unknown metric 'distnct'.\n       Did you mean distinct?\n"),
+        ([BASE, "-m", "distincts"], "Error: unknown metric 'distincts'.\n       Did you mean distinct?\n"),
         (
             [BASE, "-m", "ead:k=3"],
             "Error: metric ead has no parameter 'k'.\n       Known names: n, vocab_size.\n",

@@ -50,6 +50,6 @@ def test_metrics_explains_one():
     assert "arXiv 1510.03055" in text
     assert re.search(r"^range +0 to 1$", text, re.M)
     assert json.loads(run("metrics", "distinct:n=2", "--format", "json").stdout)["name"] == "distinct"
-    result = run("metrics", "distnct")
+    result = run("metrics", "distincts")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: unknown metric 'distnct'.\n       Did you mean distinct?\n"
+    assert result.stderr == "Error: unknown metric 'distincts'.\n       Did you mean distinct?\n"

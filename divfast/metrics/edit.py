@@ -63,9 +63,10 @@ def edit(
 
     O(pairs x m x n / 512) time: bit vectors of 64 symbols, eight samples at a time; equal samples are compared once.
     Samples of 65,536 symbols or more are compared two by two without their common start and end, along a band of
-    diagonals that is widened until it holds the distance d: O(d n / 64). Two texts of a million characters take
-    a fraction of a second where they are alike and a minute or two where they are not. Ctrl-C ends it. Memory is that
-    of the largest group. Exact, words up to 64-bit fingerprints. Equal to the reference and to rapidfuzz ``Levenshtein.normalized_distance``.
+    diagonals that is widened until it holds the distance d: O(d n / 64). Two texts of a million characters take a
+    fraction of a second where they are alike and a minute or two where they are not; Ctrl-C ends it. Memory is that
+    of the largest group. Exact, words up to 64-bit fingerprints. Equal to the reference and to rapidfuzz
+    ``Levenshtein.normalized_distance``.
 
     A mean over pairs does not depend on the number of samples: its expectation over random subsets of two samples or
     more is the value itself.

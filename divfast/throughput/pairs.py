@@ -111,7 +111,8 @@ def _rapidfuzz_edit(place: Place, **size: Any) -> Prepared:
     from rapidfuzz.process import cdist
 
     texts = _texts(size)
-    options = {"scorer": Levenshtein.normalized_distance, "workers": engine.threads(), "dtype": np.float64}
+    options: dict[str, Any] = {"scorer": Levenshtein.normalized_distance, "dtype": np.float64}
+    options["workers"] = engine.threads()
     return Prepared(
         lambda: [cdist(group, group, **options) for group in texts],
         lambda squares: {"per prompt": np.array([_off_diagonal(square) for square in squares])},
