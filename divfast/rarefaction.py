@@ -184,7 +184,8 @@ def at_k(
 
     Notes
     -----
-    Exact where the metric says how (its ``expectation``) and where a group has no more than `draws` subsets: all are
+    Exact where the metric says how (its ``expectation``; a mean over pairs, of which some are undefined, weighs the
+    others alike, as on subsets of two) and where a group has no more than `draws` subsets: all are
     taken. Else subsets are drawn as follows. A random permutation of the samples is laid out in a circle and cut into
     windows of k, each beginning where the one before ends. Each is as likely to be any subset as any other, so the
     mean is unbiased; and a round of K / gcd(K, k) windows has every sample equally often, which takes from the

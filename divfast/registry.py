@@ -214,9 +214,9 @@ def metric(
         by default.
     expectation
         What is known of the metric on k random rows of a group, for scores at equal K: ``rows_mean`` or
-        ``pairs_mean`` where it is the plain mean over rows or over pairs of rows, all of the same weight, and so does
-        not depend on K; or ``(rows, groups, k, **parameters) -> float64[g]`` that gives the expectation where K >= k.
-        None where there is no formula: subsets are drawn.
+        ``pairs_mean`` where it is the plain mean over rows or over pairs of rows, those on which it is defined, all of
+        the same weight, and so does not depend on K; or ``(rows, groups, k, **parameters) -> float64[g]`` that gives
+        the expectation where K >= k. None where there is no formula: subsets are drawn.
     per_sample
         ``function(rows, groups, **parameters) -> float64[n]`` with the keyword parameters of the metric: the value of
         every sample within its group, NaN where undefined. An accumulator that also has ``samples() -> float64[n]``
