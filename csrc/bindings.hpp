@@ -85,6 +85,7 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
 }
 
 void bind_json(py::module_& m);
+void bind_matches(py::module_& m);
 void bind_ngrams(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_text(py::module_& m);

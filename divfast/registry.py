@@ -22,7 +22,11 @@ PRESETS: tuple[Preset, ...] = ("default", "paper")
 
 
 class Accumulator(Protocol):
-    """A corpus score that grows block by block: associative, so any split and any merge order gives the same."""
+    """A corpus score that grows block by block: associative, so any split and any merge order gives the same.
+
+    It may have a method ``adopt(other) -> bool``: before any rows, let another accumulator read its number off what
+    this one sees. Where it returns True, `other` is given no rows of its own.
+    """
 
     def __init__(self, **parameters: Any) -> None: ...
 
@@ -76,6 +80,25 @@ orders = Kind(_orders, _format_orders)
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What metrics are numbers of, gathered once for all specs that have the same ``gather``.
+
+    Attributes
+    ----------
+    gather : callable
+        ``gather(rows, groups, order)``: the statistics of every group up to an order.
+    order : callable
+        ``order(**parameters) -> int``: up to which order a spec needs them; any higher one does as well.
+    number : callable
+        ``number(statistics, **parameters) -> float64[g]``: what the metric's own function returns.
+    """
+
+    gather: Callable[[Any, NDArray[np.int64], int], Any]
+    order: Callable[..., int]
+    number: Callable[..., NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
 class Metric:
     """A metric and what generic code needs to know of it.
 
@@ -95,6 +118,7 @@ class Metric:
     kinds: Mapping[str, Kind]
     defaults: Mapping[str, Any]
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    statistics: Statistics | None = None
 
     @property
     def summary(self) -> str:
@@ -144,6 +168,7 @@ def metric(
     aliases: tuple[str, ...] = (),
     parameters: Mapping[str, Kind] | None = None,
     tokenizers: Mapping[str, str] | None = None,
+    statistics: Statistics | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -162,6 +187,8 @@ def metric(
         The `Kind` of every keyword parameter that changes the number.
     tokenizers
         Tokenizer of each preset, for the metrics over tokens.
+    statistics
+        What the function computes from, where several specs can share it.
 
     Raises
     ------
@@ -195,6 +222,7 @@ def metric(
             kinds,
             keywords,
             dict(tokenizers or {}),
+            statistics,
         )
         for key in (name, *aliases):
             _METRICS[key] = entry
