@@ -16,6 +16,11 @@ from tolerances import REDUCTION, SPECTRAL
 VARIANTS = {
     "ead": ["ead:n=2", "ead:n=2-3,vocab_size=7", "ead:vocab_size=1"],
     "distinct": ["distinct:n=3"],
+    "self_bleu": [
+        "self_bleu:n=2",
+        *(f"self_bleu:n=3,smoothing={method}" for method in (0, 2, 3, 4, 5, 6, 7)),
+        "self_bleu:n=2,weights=0.7/0.3",
+    ],
     "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
