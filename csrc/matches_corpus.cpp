@@ -1,5 +1,6 @@
 // A corpus of any size: the n-grams of one order are spread over partitions by their high bits, each small enough for
 // a table that stays in cache, and where they do not fit the memory together, some partitions at a time.
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -30,6 +31,7 @@ class Bits {
         words_.assign(static_cast<size_t>(n) / 64 + 2, value ? ~uint64_t{0} : 0);
     }
     void set(uint32_t place) { words_[place >> 6] |= uint64_t{1} << (place & 63); }
+    void prefetch(uint32_t place) const { __builtin_prefetch(&words_[place >> 6], 1); }
     // The 64 bits from `place` on.
     uint64_t from(int64_t place) const {
         const auto word = static_cast<size_t>(place >> 6);
@@ -43,6 +45,140 @@ class Bits {
     std::vector<uint64_t> words_;
 };
 
+// Keeps back what changes nothing, in a run of rows: once two rows have an n-gram some number of times, a row that has it
+// no more often says nothing new. In most texts a few thousand n-grams are half of all.
+class Recent {
+  public:
+    void clear() { slots_.assign(size_t{1} << kBits, Slot{0, 0, 0, 0, 0, 0}); }
+
+    // Calls tell(key, place, times) for what must be counted, in order of place for each key, and mark(place) for what
+    // is kept back. `row` is the first place of this row.
+    template <typename Tell, typename Mark>
+    void see(uint64_t key, uint32_t place, uint32_t row, const Tell& tell, const Mark& mark) {
+        Slot& slot = slots_[key & ((size_t{1} << kBits) - 1)];
+        if (slot.key != key) {
+            // One that has come often gives way only after as many others.
+            if (slot.credit > 0) {
+                --slot.credit;
+            } else {
+                if (slot.place >= row && slot.here <= slot.second) tell(slot.key, slot.place, slot.here);
+                slot = {key, place, 1, 0, 0, 0};
+            }
+            tell(key, place, 1);
+            return;
+        }
+        slot.credit = static_cast<uint16_t>(std::min(slot.credit + 1, 15));
+        if (slot.place >= row) {
+            ++slot.here;
+        } else {
+            slot.next_row();
+        }
+        slot.place = place;
+        if (slot.here <= slot.second) {
+            mark(place);
+        } else {
+            // Those kept back are marked already, and any place tells the row.
+            tell(key, place, slot.here == slot.second + 1u ? slot.here : 1);
+        }
+    }
+
+  private:
+    static constexpr int kBits = 13;
+    struct Slot {
+        uint64_t key;
+        uint32_t place, here;         // the last place, and how often so far in its row
+        uint16_t most, second, credit;  // the two largest counts of the rows before it that were told of
+
+        void next_row() {
+            const auto count = static_cast<uint16_t>(std::min<uint32_t>(here, UINT16_MAX - 1));
+            if (count > second) {
+                second = std::min(most, count);
+                most = std::max(most, count);
+            }
+            here = 1;
+        }
+    };
+    std::vector<Slot> slots_;
+};
+
+// The records of many partitions in one buffer, in blocks that are handed out as they are needed.
+class Blocks {
+  public:
+    static constexpr size_t kRecords = 64;
+    // What one thread has written: for each partition its blocks, and where the next record goes.
+    struct Writer {
+        std::vector<size_t> next;
+        std::vector<uint32_t> first, blocks;
+    };
+
+    // Makes room for n records of so many partitions by so many writers, and forgets those that are there.
+    void clear(size_t n, size_t partitions, size_t writers) {
+        const size_t blocks = n / kRecords + partitions * writers + 1;
+        if (follows_.size() < blocks) {
+            // Thousands of blocks are written at a time, each on a page of its own if pages are small.
+            constexpr size_t kHugePage = size_t{1} << 21;
+            const size_t bytes = (blocks * kRecords * sizeof(Record) + kHugePage - 1) / kHugePage * kHugePage;
+            records_.reset();
+            records_.reset(static_cast<Record*>(std::aligned_alloc(kHugePage, bytes)));
+            if (!records_) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+            madvise(records_.get(), bytes, MADV_HUGEPAGE);
+#endif
+            follows_.resize(blocks);
+        }
+        limit_ = blocks;
+        used_ = 0;
+        writers_.resize(writers);
+        for (Writer& writer : writers_) {
+            writer.next.assign(partitions, 0);
+            writer.first.assign(partitions, 0);
+            writer.blocks.assign(partitions, 0);
+        }
+    }
+
+    void put(Writer& writer, size_t partition, uint64_t key, uint32_t place) {
+        size_t at = writer.next[partition];
+        if (at % kRecords == 0) {
+            const size_t block = used_.fetch_add(1, std::memory_order_relaxed);
+            if (block >= limit_) return;
+            const auto name = static_cast<uint32_t>(block);
+            (writer.blocks[partition]++ == 0 ? writer.first[partition] : follows_[at / kRecords - 1]) = name;
+            at = block * kRecords;
+        }
+        records_.get()[at] = {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32), place};
+        writer.next[partition] = at + 1;
+    }
+
+    // Whether something had to be left out.
+    bool full() const { return used_.load(std::memory_order_relaxed) > limit_; }
+    Writer& writer(size_t i) { return writers_[i]; }
+    // About how many records a partition has.
+    size_t size(size_t partition) const {
+        size_t blocks = 0;
+        for (const Writer& writer : writers_) blocks += writer.blocks[partition];
+        return blocks * kRecords;
+    }
+    // Calls take(records, n) for the blocks of a partition, in the order they were written.
+    template <typename Take>
+    void each(size_t partition, const Take& take) const {
+        for (const Writer& writer : writers_) {
+            uint32_t block = writer.first[partition];
+            for (uint32_t left = writer.blocks[partition]; left > 0; --left) {
+                const size_t begin = block * kRecords;
+                take(records_.get() + begin, left > 1 ? kRecords : writer.next[partition] - begin);
+                block = follows_[block];
+            }
+        }
+    }
+
+  private:
+    std::unique_ptr<Record, FreeMemory> records_;
+    std::vector<uint32_t> follows_;  // the block behind each
+    std::vector<Writer> writers_;
+    std::atomic<size_t> used_{0};
+    size_t limit_ = 0;
+};
+
 class Corpus {
   public:
     Corpus(const TokenTape& tape, int max_order, int64_t memory, int threads, uint32_t* matches);
@@ -51,10 +187,9 @@ class Corpus {
   private:
     template <typename Emit>
     void scan(const TokenChunk& chunk, int order, std::vector<uint64_t>& buffer, const Emit& emit) const;
-    void count_order(int order);
-    void spread(int order, size_t first, size_t last);
-    void take(int order, size_t worker, const Record* record, size_t n);
-    void take_alone(int order, size_t worker, size_t partition);
+    bool spread(int order, size_t first, size_t last);
+    void take(int order, size_t worker, size_t partition);
+    void take_alone(int order, size_t partition);
     void close_order(int order);
     int64_t row_of(uint32_t place) const;
     size_t partition_of(uint64_t key) const { return bits_ == 0 ? 0 : static_cast<size_t>(key >> (64 - bits_)); }
@@ -68,16 +203,15 @@ class Corpus {
     uint32_t* matches_;
     int64_t tokens_, longest_ = 0;
     size_t capacity_;                         // records at a time
+    size_t left_ = 0;                         // n-grams of this order, at most
     std::vector<size_t> tasks_;               // first chunk of each run of chunks that one thread reads
     std::vector<uint32_t> row_at_;            // the row of every 64th token
     Bits shared_;                             // places whose n-gram of the last order occurs more than once
     std::vector<Bits> found_;                 // the same of this order, by worker
     std::vector<GramTable> tables_;           // by worker
+    std::vector<Recent> recent_;              // by task
     int bits_ = 0;                            // of a key, that tell the partition
-    std::vector<std::vector<size_t>> place_;  // by task and partition: how many records, then where the next one goes
-    std::vector<size_t> begin_;               // of each partition of this pass
-    std::unique_ptr<Record, FreeMemory> records_;
-    size_t room_ = 0;
+    Blocks records_;
 };
 
 Corpus::Corpus(const TokenTape& tape, int max_order, int64_t memory, int threads, uint32_t* matches)
@@ -106,7 +240,7 @@ Corpus::Corpus(const TokenTape& tape, int max_order, int64_t memory, int threads
     shared_.resize(tokens_, true);
     found_.resize(pieces);
     tables_.resize(pieces);
-    place_.resize(pieces);
+    recent_.resize(pieces);
     std::fill(matches_, matches_ + tape.rows * max_order_, 0u);
 }
 
@@ -128,7 +262,7 @@ void read_all(int file, void* into, size_t bytes, int64_t from) {
     }
 }
 
-// Calls emit(key, place) for every n-gram whose two (n - 1)-grams both occur elsewhere.
+// Calls emit(key, place, first place of its row) for every n-gram whose two (n - 1)-grams both occur elsewhere.
 template <typename Emit>
 void Corpus::scan(const TokenChunk& chunk, int order, std::vector<uint64_t>& buffer, const Emit& emit) const {
     const uint64_t* values = chunk.values;
@@ -149,55 +283,33 @@ void Corpus::scan(const TokenChunk& chunk, int order, std::vector<uint64_t>& buf
                 const uint64_t* token = values + (at - start);
                 uint64_t key = unigram(token[0]);
                 for (int i = 1; i < order; ++i) key = extend(key, token[i]);
-                emit(key, static_cast<uint32_t>(at));
+                emit(key, static_cast<uint32_t>(at), static_cast<uint32_t>(offsets_[row]));
             }
         }
     }
 }
 
-void Corpus::count_order(int order) {
-    for (auto& count : place_) count.assign(size_t{1} << bits_, 0);
+// Brings the records of partitions [first, last) together, each in order of place; false where there is no room.
+bool Corpus::spread(int order, size_t first, size_t last) {
+    records_.clear(std::min(capacity_, left_), last - first, recent_.size());
     parallel_for(threads_, threads_, [&](int64_t t) {
         const auto task = static_cast<size_t>(t);
-        std::vector<size_t>& count = place_[task];
+        Recent& recent = recent_[task];
+        Bits& found = found_[task];
+        Blocks::Writer& writer = records_.writer(task);
+        const auto tell = [&](uint64_t key, uint32_t place, uint32_t times) {
+            for (; times > 0; --times) records_.put(writer, partition_of(key) - first, key, place);
+        };
+        const auto mark = [&](uint32_t place) { found.set(place); };
         std::vector<uint64_t> buffer;
-        for (size_t c = tasks_[task]; c < tasks_[task + 1]; ++c) {
-            scan(tape_.chunks[c], order, buffer, [&](uint64_t key, uint32_t) { ++count[partition_of(key)]; });
-        }
-    });
-}
-
-// Brings the records of partitions [first, last) together, each in order of place.
-void Corpus::spread(int order, size_t first, size_t last) {
-    begin_.assign(1, 0);
-    size_t running = 0;
-    for (size_t p = first; p < last; ++p) {
-        for (auto& count : place_) {
-            const size_t many = count[p];
-            count[p] = running;
-            running += many;
-        }
-        begin_.push_back(running);
-    }
-    if (room_ < running) {
-        records_.reset();
-        records_.reset(static_cast<Record*>(std::malloc(running * sizeof(Record))));
-        if (!records_) throw std::bad_alloc();
-        room_ = running;
-    }
-    parallel_for(threads_, threads_, [&](int64_t t) {
-        const auto task = static_cast<size_t>(t);
-        std::vector<size_t>& at = place_[task];
-        std::vector<uint64_t> buffer;
-        Record* records = records_.get();
-        for (size_t c = tasks_[task]; c < tasks_[task + 1]; ++c) {
-            scan(tape_.chunks[c], order, buffer, [&](uint64_t key, uint32_t place) {
-                const size_t partition = partition_of(key);
-                if (partition - first >= last - first) return;
-                records[at[partition]++] = {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32), place};
+        recent.clear();
+        for (size_t c = tasks_[task]; c < tasks_[task + 1] && !records_.full(); ++c) {
+            scan(tape_.chunks[c], order, buffer, [&](uint64_t key, uint32_t place, uint32_t row) {
+                if (partition_of(key) - first < last - first) recent.see(key, place, row, tell, mark);
             });
         }
     });
+    return !records_.full();
 }
 
 // Lets see_all tell a fresh table of the n-grams of one partition, in order of place.
@@ -216,22 +328,27 @@ void Corpus::fill(int order, size_t worker, size_t n, const See& see_all) {
     });
 }
 
-void Corpus::take(int order, size_t worker, const Record* record, size_t n) {
+void Corpus::take(int order, size_t worker, size_t partition) {
     constexpr size_t kAhead = 8;
-    fill(order, worker, n, [&](GramTable& table, const auto& same_row, const auto& mark) {
-        for (size_t i = 0; i < n; ++i) {
-            if (i + kAhead < n) table.prefetch(record[i + kAhead].key());
-            table.see(record[i].key(), record[i].place, same_row, mark);
-        }
+    fill(order, worker, records_.size(partition), [&](GramTable& table, const auto& same_row, const auto& mark) {
+        records_.each(partition, [&](const Record* record, size_t n) {
+            for (size_t i = 0; i < n; ++i) {
+                if (i + kAhead < n) {
+                    table.prefetch(record[i + kAhead].key());
+                    found_[worker].prefetch(record[i + kAhead].place);
+                }
+                table.see(record[i].key(), record[i].place, same_row, mark);
+            }
+        });
     });
 }
 
-// A partition of one very frequent n-gram may be larger than all memory, and needs none.
-void Corpus::take_alone(int order, size_t worker, size_t partition) {
-    fill(order, worker, 0, [&](GramTable& table, const auto& same_row, const auto& mark) {
+// A partition that has no room, since one n-gram is most of it, is counted as it is read.
+void Corpus::take_alone(int order, size_t partition) {
+    fill(order, 0, 0, [&](GramTable& table, const auto& same_row, const auto& mark) {
         std::vector<uint64_t> buffer;
         for (const TokenChunk& chunk : tape_.chunks) {
-            scan(chunk, order, buffer, [&](uint64_t key, uint32_t place) {
+            scan(chunk, order, buffer, [&](uint64_t key, uint32_t place, uint32_t) {
                 if (partition_of(key) == partition) table.see(key, place, same_row, mark);
             });
         }
@@ -266,37 +383,35 @@ void Corpus::close_order(int order) {
 }
 
 void Corpus::run() {
-    // About as many n-grams as a table holds that leaves room for them in a usual second-level cache.
-    constexpr size_t kPerPartition = size_t{1} << 13;
-    auto left = static_cast<size_t>(tokens_);
-    for (int order = 1; order <= max_order_ && left > 0; ++order) {
+    // As many n-grams as a table holds that leaves room for them in a usual second-level cache.
+    constexpr size_t kPerPartition = size_t{1} << 14;
+    left_ = static_cast<size_t>(tokens_);
+    for (int order = 1; order <= max_order_ && left_ > 0; ++order) {
         bits_ = 0;
-        while ((left >> bits_) > kPerPartition) ++bits_;
+        while ((left_ >> bits_) > kPerPartition) ++bits_;
         const size_t partitions = size_t{1} << bits_;
-        count_order(order);
-        std::vector<size_t> total(partitions);
-        for (const auto& count : place_) {
-            for (size_t p = 0; p < partitions; ++p) total[p] += count[p];
-        }
         for (Bits& found : found_) found.resize(tokens_, false);
-        left = 0;
-        for (size_t first = 0, last; first < partitions; first = last) {
-            size_t size = total[first];
-            for (last = first + 1; last < partitions && size + total[last] <= capacity_; ++last) size += total[last];
-            if (size > capacity_) {
-                take_alone(order, 0, first);
+        size_t at_once = std::max<size_t>(1, std::min(partitions, capacity_ / (left_ / partitions + 1)));
+        for (size_t first = 0; first < partitions;) {
+            const size_t last = std::min(partitions, first + at_once);
+            if (spread(order, first, last)) {
+                std::atomic<size_t> next{0};
+                parallel_for(threads_, threads_, [&](int64_t worker) {
+                    for (size_t p; (p = next.fetch_add(1, std::memory_order_relaxed)) < last - first;) {
+                        take(order, static_cast<size_t>(worker), p);
+                    }
+                });
+            } else if (last - first > 1) {
+                at_once = (last - first) / 2;
                 continue;
+            } else {
+                take_alone(order, first);
             }
-            spread(order, first, last);
-            std::atomic<size_t> next{0};
-            parallel_for(threads_, threads_, [&](int64_t worker) {
-                for (size_t p; (p = next.fetch_add(1, std::memory_order_relaxed)) < last - first;) {
-                    take(order, static_cast<size_t>(worker), records_.get() + begin_[p], begin_[p + 1] - begin_[p]);
-                }
-            });
+            first = last;
         }
         close_order(order);
-        for (size_t w = 0; w < shared_.size(); ++w) left += static_cast<size_t>(__builtin_popcountll(shared_.words()[w]));
+        left_ = 0;
+        for (size_t w = 0; w < shared_.size(); ++w) left_ += static_cast<size_t>(__builtin_popcountll(shared_.words()[w]));
     }
 }
 
