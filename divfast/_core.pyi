@@ -70,7 +70,7 @@ def corpus_matches(
     """
 
 def closest_lengths(lengths: _Ints, groups: _Ints, threads: int = 0) -> _Ints:
-    """Return for every row the length of the other row of its group that is closest, the shorter of two; -1 for none."""
+    """Return for every row the closest length of another row of its group, the shorter of two; -1 for none."""
 
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""

@@ -66,9 +66,7 @@ def score_blocks(
             first = np.arange(len(first))
         rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
         if "prompt" in plan.scopes:
-            for column, found in zip(
-                values, per_group(calls, plan.backend, rows, block.groups), strict=True
-            ):
+            for column, found in zip(values, per_group(calls, plan.backend, rows, block.groups), strict=True):
                 column.append(found)
         for scope, accumulators in takers.items():
             chosen = rows

@@ -65,10 +65,10 @@ class TokenTape:
     def _spill(self) -> None:
         try:
             if self.file is None:
-                self.file = tempfile.TemporaryFile(prefix="divfast-")
+                self.file = tempfile.TemporaryFile(prefix="divfast-")  # noqa: SIM115 - open as long as the tape
             self.file.seek(0, 2)
             for block in self.blocks:
-                self.file.write(np.ascontiguousarray(block))
+                self.file.write(np.ascontiguousarray(block).data)
             self.file.flush()
         except OSError as error:
             raise DataError(

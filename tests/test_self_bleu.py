@@ -76,9 +76,14 @@ def test_by_hand(texts, parameters, expected):
 
 def test_specs():
     report = divfast.score([["a b c", "a b d"]], ["self_bleu:n=2,weights=0.75/0.25", "self_bleu:n=3"])
-    assert report["self_bleu:n=2,weights=0.75/0.25", "pooled"].value == pytest.approx((2 / 3) ** 0.75 * 0.5**0.25)
+    assert report["self_bleu:n=2,weights=0.75/0.25", "pooled"].value == pytest.approx(
+        (2 / 3) ** 0.75 * 0.5**0.25
+    )
     assert str(report["self_bleu:n=3"].signature).startswith("self_bleu:n=3,weights=uniform,smoothing=1|")
-    assert parse_spec("self_bleu:n=2,weights=0.75/0.25").canonical == "self_bleu:n=2,weights=0.75/0.25,smoothing=1"
+    assert (
+        parse_spec("self_bleu:n=2,weights=0.75/0.25").canonical
+        == "self_bleu:n=2,weights=0.75/0.25,smoothing=1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,13 +296,18 @@ def test_long_rows(length):
         _core.corpus_matches([rows.values], -1, rows.lengths, 3),
     ):
         half = length // 2
-        assert matches.tolist() == [[half, half - 1, half - 2], [half, half - 1, half - 2], [0, 0, 0], [1, 0, 0]]
+        assert matches.tolist() == [
+            [half, half - 1, half - 2],
+            [half, half - 1, half - 2],
+            [0, 0, 0],
+            [1, 0, 0],
+        ]
 
 
 def test_hostile_arrays():
     values, lengths = np.zeros(4, np.uint64), np.array([2, 2])
     for block, sizes in ((values, [2, 3]), (values, [3, -1, 2]), (values, [2]), (values, [1 << 40, 1])):
-        with pytest.raises(ValueError, match="rows|lengths"):
+        with pytest.raises(ValueError, match=r"rows|lengths"):
             _core.corpus_matches([block], -1, np.array(sizes), 2)
     with pytest.raises(ValueError, match="whole rows"):
         _core.corpus_matches([values[:1], values[1:]], -1, lengths, 2)

@@ -54,9 +54,7 @@ def count_matches(rows: Ragged, groups: NDArray[np.int64], order: int) -> Matche
         rows.values, rows.offsets, groups, max_order=order, memory=_memory(), threads=engine.threads()
     )
     lengths = rows.lengths
-    return Matches(
-        clipped, lengths, _core.closest_lengths(lengths, groups, threads=engine.threads()), groups
-    )
+    return Matches(clipped, lengths, _core.closest_lengths(lengths, groups, threads=engine.threads()), groups)
 
 
 def mean_bleu(
@@ -77,7 +75,7 @@ class SelfBleuCorpus:
     """Self-BLEU of all rows together, from their tokens: 8 bytes each, in a file where there are too many."""
 
     def __init__(self, *, n: int, weights: tuple[float, ...] | None, smoothing: int) -> None:
-        self._parameters = {"n": n, "weights": weights, "smoothing": smoothing}
+        self._parameters: tuple[int, tuple[float, ...] | None, int] = (n, weights, smoothing)
         self._seen = _Seen(_order(n=n, weights=weights, smoothing=smoothing))
 
     def add(self, rows: Ragged) -> None:
@@ -100,11 +98,12 @@ class SelfBleuCorpus:
 
     def samples(self) -> NDArray[np.float64]:
         """Return BLEU of every row against all others, in order of arrival, ``float64[n]``."""
-        return sentence_bleu(self._seen.count(), **self._parameters)
+        return sentence_bleu(self._seen.count(), *self._parameters)
 
     def result(self) -> float:
         """Return the score of everything seen so far."""
-        return float(mean_bleu(self._seen.count(), **self._parameters)[0])
+        n, weights, smoothing = self._parameters
+        return float(mean_bleu(self._seen.count(), n=n, weights=weights, smoothing=smoothing)[0])
 
 
 class _Seen:
@@ -201,7 +200,8 @@ def self_bleu(
     follows the highest, whichever that is. Otherwise than nltk: with method 0 it takes the smallest float for a
     precision of 0, so that BLEU is 1e-77 where it is 0 here, and more where the weight of that order is small; it has
     no number for method 6 where no trigram matches, or where n is below 3, where here the formula goes on, and BLEU is
-    0 where no bigram matches; it calls 0 what is NaN here. fast-bleu rounds weights to 32 bits: 1e-6.
+    0 where no bigram matches; it calls 0 what is NaN here. fast-bleu rounds weights to 32 bits: 1e-6; where lengths are
+    very unequal its brevity penalty is not the same from run to run.
 
     References
     ----------
