@@ -99,7 +99,7 @@ class Blocks {
             records_.reset(static_cast<Record*>(std::aligned_alloc(kHugePage, bytes)));
             if (!records_) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-            madvise(records_.get(), bytes, MADV_HUGEPAGE);
+            if (bytes >= 8 * kHugePage) madvise(records_.get(), bytes, MADV_HUGEPAGE);
 #endif
             follows_.resize(blocks);
         }

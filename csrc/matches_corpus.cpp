@@ -239,7 +239,7 @@ void Corpus::close_order(int order) {
 
 void Corpus::run() {
     // As many n-grams as a table holds that leaves room for them in a usual second-level cache.
-    constexpr size_t kPerPartition = size_t{1} << 14;
+    constexpr size_t kPerPartition = size_t{1} << 15;
     left_ = static_cast<size_t>(tokens_);
     for (int order = 1; order <= max_order_ && left_ > 0; ++order) {
         bits_ = 0;

@@ -45,7 +45,9 @@ def _order(*, n: int, weights: tuple[float, ...] | None, smoothing: int) -> int:
 
 
 def _memory() -> int:
-    return (engine.memory() or 0) // 3
+    # A third for tokens, a third for n-grams at a time; the rest is for what is read and for results.
+    limit = engine.memory()
+    return 0 if limit is None else max(1, limit // 3)
 
 
 def count_matches(rows: Ragged, groups: NDArray[np.int64], order: int) -> Matches:
