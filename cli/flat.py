@@ -32,7 +32,8 @@ def _columns(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list
             row |= {"low": value[0], "high": value[1]} if name == "interval" else {name: value}
         rows.append(row)
     # The entry with the most names has all of them, in order.
-    headers = list(max(rows, key=lambda row: len(row), default={}))
+    longest: dict[str, Any] = max(rows, key=lambda row: len(row.keys()), default={})
+    headers = list(longest)
     return headers, [[row.get(name) for name in headers] for row in rows]
 
 

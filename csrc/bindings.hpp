@@ -88,6 +88,7 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
 
 void bind_json(py::module_& m);
 void bind_minhash(py::module_& m);
+void bind_matches(py::module_& m);
 void bind_ngrams(py::module_& m);
 void bind_pairs(py::module_& m);
 void bind_overlap(py::module_& m);

@@ -5,21 +5,6 @@
 namespace divfast {
 namespace {
 
-// Zero marks an empty slot, so no n-gram may have it.
-inline uint64_t nonzero(uint64_t key) { return key == 0 ? kSeed0 : key; }
-
-// One-to-one, and spreads token ids of a learned tokenizer, which are small numbers, over all 64 bits.
-inline uint64_t unigram(uint64_t token) {
-    token ^= token >> 32;
-    token *= kSeed1;
-    token ^= token >> 29;
-    token *= kSeed0;
-    return nonzero(token ^ (token >> 32));
-}
-
-// Fingerprint of an n-gram from that of its first n - 1 tokens and either its last token or its last n - 1 tokens.
-inline uint64_t extend(uint64_t prefix, uint64_t rest) { return nonzero(combine(prefix, rest)); }
-
 size_t table_size(size_t keys) {
     size_t slots = 16;
     while (slots < 2 * keys) slots <<= 1;

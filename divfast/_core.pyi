@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 _Bytes: TypeAlias = NDArray[np.uint8]
 _Fingerprints: TypeAlias = NDArray[np.uint64]
 _Ints: TypeAlias = NDArray[np.int64]
+_Counts: TypeAlias = NDArray[np.uint32]
 _Floats: TypeAlias = NDArray[np.float64]
 _Mask: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_]
 _Texts: TypeAlias = tuple[_Bytes, _Ints]
@@ -77,6 +78,30 @@ def chrf_means(
     threads: int = 0,
 ) -> _Floats:
     """Return the mean chrF, 0 to 100, over the ordered pairs of every group; NaN without a pair."""
+
+def group_matches(
+    values: _Fingerprints, offsets: _Ints, groups: _Ints, max_order: int, memory: int = 0, threads: int = 0
+) -> _Counts:
+    """Return for every row and order how many n-grams the other rows of its group have too, ``uint32[n, max_order]``.
+
+    Each counts as often as the row that has most of it. `memory` is about how many bytes a large group may take.
+    """
+
+def corpus_matches(
+    blocks: Sequence[_Fingerprints],
+    file: int,
+    lengths: _Ints,
+    max_order: int,
+    memory: int = 0,
+    threads: int = 0,
+) -> _Counts:
+    """Return the same for all rows as one group. Their tokens are in `blocks` of whole rows, or in an open `file`.
+
+    `file` is a descriptor, -1 for none. Raises ``OSError`` where it cannot be read.
+    """
+
+def closest_lengths(lengths: _Ints, groups: _Ints, threads: int = 0) -> _Ints:
+    """Return for every row the closest length of another row of its group, the shorter of two; -1 for none."""
 
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,13 +41,37 @@ def accumulator(metric: Metric, parameters: Mapping[str, Any], backend: str) -> 
     return metric.corpus(**parameters)
 
 
+def adopting(accumulators: Sequence[Any], keys: Sequence[str]) -> list[tuple[Any, str]]:
+    """Return those of fresh accumulators that are to be given rows, with their view; they adopt the others."""
+    chosen: list[tuple[Any, str]] = []
+    for one, key in zip(accumulators, keys, strict=True):
+        if not any(at == key and hasattr(other, "adopt") and other.adopt(one) for other, at in chosen):
+            chosen.append((one, key))
+    return chosen
+
+
 def per_group(
-    metric: Metric, parameters: Mapping[str, Any], backend: str, rows: Any, groups: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the value of a metric for every group of a block."""
+    calls: Sequence[tuple[Metric, Mapping[str, Any], str]],
+    backend: str,
+    rows: Mapping[str, Any],
+    groups: NDArray[np.int64],
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the value of every group of a block, for each metric with its parameters and the key of its rows."""
     if backend == "reference":
-        return _reference(metric)(_plain(rows), groups, **parameters)
-    return metric.function(rows, groups, **parameters)
+        for metric, parameters, key in calls:
+            yield _reference(metric)(_plain(rows[key]), groups, **parameters)
+        return
+    orders: dict[Any, int] = {}
+    for metric, parameters, key in calls:
+        if metric.statistics is not None:
+            at = (metric.statistics.gather, key)
+            orders[at] = max(orders.get(at, 0), metric.statistics.order(**parameters))
+    gathered = {(gather, key): gather(rows[key], groups, order) for (gather, key), order in orders.items()}
+    for metric, parameters, key in calls:
+        if metric.statistics is None:
+            yield metric.function(rows[key], groups, **parameters)
+        else:
+            yield metric.statistics.number(gathered[metric.statistics.gather, key], **parameters)
 
 
 class _NoCorpus:

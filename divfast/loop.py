@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import divfast
 from divfast import _core, engine
-from divfast.backends import accumulator, per_group
+from divfast.backends import accumulator, adopting, per_group
 from divfast.dumps import Progress
 from divfast.per_sample import SampleValues
 from divfast.planning import Plan
@@ -54,6 +54,8 @@ def score_blocks(
         for scope in plan.scopes
         if scope != "prompt"
     }
+    takers = {scope: adopting(accumulators, keys) for scope, accumulators in corpora.items()}
+    calls = [(spec.metric, plan.parameters(spec), key) for spec, key in zip(plan.specs, keys, strict=True)]
     values: list[list[NDArray[np.float64]]] = [[] for _ in plan.specs]
     at_k = PromptSubsets(plan, keys)
     at_n = {scope: CorpusSubsets(plan, keys) for scope in corpora}
@@ -71,19 +73,17 @@ def score_blocks(
             first = np.arange(len(first))
         rows = {key: views[key].build(block) for key in dict.fromkeys(keys)}
         if "prompt" in plan.scopes:
-            for spec, key, column in zip(plan.specs, keys, values, strict=True):
-                column.append(
-                    per_group(spec.metric, plan.parameters(spec), plan.backend, rows[key], block.groups)
-                )
+            for column, found in zip(values, per_group(calls, plan.backend, rows, block.groups), strict=True):
+                column.append(found)
             at_k.add(block, rows, [column[-1] for column in values])
-        for scope, accumulators in corpora.items():
+        for scope, accumulators in takers.items():
             chosen = rows
             if scope == "first":
                 chosen = {
                     key: view.take(first) if isinstance(view, Ragged) else view[first]
                     for key, view in rows.items()
                 }
-            for corpus, key in zip(accumulators, keys, strict=True):
+            for corpus, key in accumulators:
                 corpus.add(chosen[key])
             at_n[scope].add(chosen)
         if samples is not None:

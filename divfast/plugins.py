@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from divfast import registry
 from divfast.compiled import is_compiled, over_groups
 from divfast.errors import DivfastError, DivfastWarning, MetricError
-from divfast.registry import Kind, Metric
+from divfast.kinds import Kind
+from divfast.registry import Metric
 
 ENTRY_POINTS = "divfast.metrics"
 
@@ -136,7 +137,7 @@ def kinds_of(name: str, keywords: Mapping[str, Any]) -> dict[str, Kind]:
         if type(default) not in _KINDS:
             raise ValueError(
                 f"metric {name}: what parameter {key} may be cannot be told from its default; say it with "
-                f"parameters={{{key!r}: divfast.registry.Kind(...)}}"
+                f"parameters={{{key!r}: divfast.kinds.Kind(...)}}"
             )
         kinds[key] = _KINDS[type(default)]
     return kinds

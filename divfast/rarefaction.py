@@ -100,7 +100,7 @@ class CorpusSubsets:
             (key, n)
             for spec, key in zip(plan.specs, keys, strict=True)
             for n in plan.at_n
-            if not is_its_own_expectation(spec.metric, n)
+            if spec.metric.corpus is not None and not is_its_own_expectation(spec.metric, n)
         }
         # A seed is below 2^32, so that every seed and draw has a stream of its own.
         self._samples = {
@@ -233,9 +233,9 @@ def at_k(
             for part in _chunks(row_bytes[picked].sum(axis=1)):
                 taken = {key: _take(rows[key], picked[part].ravel()) for key in needed}
                 bounds = np.arange(0, picked[part].size + 1, k)
-                for column, i in zip(scores, averaged, strict=True):
-                    metric, parameters, key = calls[i]
-                    column[part] = per_group(metric, parameters, backend, taken[key], bounds)
+                found = per_group([calls[i] for i in averaged], backend, taken, bounds)
+                for column, values_of_part in zip(scores, found, strict=True):
+                    column[part] = values_of_part
             for column, i in zip(scores, averaged, strict=True):
                 out[i][index] = _mean_of_defined(column.reshape(len(index), many))
     return out, set(averaged) if drawn else set()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast.errors import MetricError, nearest
+from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
 ViewName = Literal["text", "tokens", "vectors"]
@@ -25,7 +25,11 @@ BUILT_IN = "divfast"
 
 
 class Accumulator(Protocol):
-    """A corpus score that grows block by block: associative, so any split and any merge order gives the same."""
+    """A corpus score that grows block by block: associative, so any split and any merge order gives the same.
+
+    It may have a method ``adopt(other) -> bool``: before any rows, let another accumulator read its number off what
+    this one sees. Where it returns True, `other` is given no rows of its own.
+    """
 
     def __init__(self, **parameters: Any) -> None: ...
 
@@ -40,76 +44,22 @@ class Accumulator(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How a parameter is written: text to value (`ValueError` with the reason) and back."""
+class Statistics:
+    """What metrics are numbers of, gathered once for all specs that have the same ``gather``.
 
-    parse: Callable[[str], Any]
-    format: Callable[[Any], str] = str
+    Attributes
+    ----------
+    gather : callable
+        ``gather(rows, groups, order)``: the statistics of every group up to an order.
+    order : callable
+        ``order(**parameters) -> int``: up to which order a spec needs them; any higher one does as well.
+    number : callable
+        ``number(statistics, **parameters) -> float64[g]``: what the metric's own function returns.
+    """
 
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("must be a whole number of at least 1")
-    return value
-
-
-def _positive_real(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise ValueError("must be greater than 0 (inf is allowed)")
-    return value
-
-
-def _orders(text: str) -> tuple[int, ...]:
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
-    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= first <= last <= 64:
-        raise ValueError("must be an n-gram order such as 2, or a range such as 1-5, of at most 64")
-    return tuple(range(first, last + 1))
-
-
-def _order(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 64:
-        raise ValueError("must be an n-gram order from 1 to 64")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 1 << 64:
-        raise ValueError("must be a whole number from 0 to 2^64 - 1")
-    return value
-
-
-def _switch(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return text == "true"
-
-
-def choice(*values: str) -> Kind:
-    """Return the kind of a parameter that is one of a few words."""
-
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"must be one of {', '.join(values)}")
-        return text
-
-    return Kind(parse)
-
-
-def _format_orders(value: Sequence[int]) -> str:
-    return str(value[0]) if len(value) == 1 else f"{value[0]}-{value[-1]}"
-
-
-positive_int = Kind(_positive_int)
-positive_real = Kind(_positive_real, lambda value: f"{value:g}")
-natural = Kind(_natural)
-order = Kind(_order)
-orders = Kind(_orders, _format_orders)
-switch = Kind(_switch, lambda value: "true" if value else "false")
+    gather: Callable[[Any, NDArray[np.int64], int], Any]
+    order: Callable[..., int]
+    number: Callable[..., NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -137,6 +87,7 @@ class Metric:
     tokenizers: Mapping[str, str] = field(default_factory=dict)
     expectation: Expectation | None = None
     per_sample: Callable[..., NDArray[np.float64]] | None = None
+    statistics: Statistics | None = None
     origin: str = BUILT_IN
 
     @property
@@ -189,6 +140,7 @@ def metric(
     tokenizers: Mapping[str, str] | None = None,
     expectation: Expectation | None = None,
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
+    statistics: Statistics | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -212,6 +164,8 @@ def metric(
     tokenizers
         Tokenizer of each preset, for the metrics over tokens. That of a metric that is not built in is ``whitespace``
         by default.
+    statistics
+        What the function computes from, where several specs can share it.
     expectation
         What is known of the metric on k random rows of a group, for scores at equal K: ``rows_mean`` or
         ``pairs_mean`` where it is the plain mean over rows or over pairs of rows, those on which it is defined, all of
@@ -260,6 +214,7 @@ def metric(
             dict(tokenizers or {}),
             expectation,
             per_sample,
+            statistics,
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)

@@ -20,6 +20,11 @@ VARIANTS = {
     "distinct": ["distinct:n=3"],
     "edit": ["edit:unit=words"],
     "jaccard": ["jaccard:n=2", "jaccard:multiset=true", "jaccard:n=2,multiset=true"],
+    "self_bleu": [
+        "self_bleu:n=2",
+        *(f"self_bleu:n=3,smoothing={method}" for method in (0, 2, 3, 4, 5, 6, 7)),
+        "self_bleu:n=2,weights=0.7/0.3",
+    ],
     "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]

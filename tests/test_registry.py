@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from divfast.errors import MetricError
-from divfast.registry import metric, parse_spec, positive_int
+from divfast.kinds import positive_int
+from divfast.registry import metric, parse_spec
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
+from divfast.kinds import Kind, natural, order, positive_int, positive_real
 from divfast.pairs import SAMPLE, PairCorpus
-from divfast.registry import Kind, metric, natural, order, positive_int, positive_real
+from divfast.registry import metric
 from divfast.samples import Ragged
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import _core, engine
-from divfast.ngrams import NgramCorpus
-from divfast.registry import Preset, metric, positive_int
+from divfast.kinds import positive_int
+from divfast.ngrams import Counts, NgramCorpus, count_ngrams
+from divfast.registry import Preset, Statistics, metric
 from divfast.samples import Ragged
 
 
@@ -27,7 +27,12 @@ class DistinctCorpus(NgramCorpus):
 
     def result(self) -> float:
         """Return the score of everything seen so far."""
-        return float(ratio(self.sets.unique(), self.sets.total(), self.preset)[0])
+        return float(ratio(*self.counts(), self.preset)[0])
+
+
+def distinct_of(counts: Counts, *, n: int, preset: Preset = "default") -> NDArray[np.float64]:
+    """Return distinct-n of every group."""
+    return ratio(counts.unique[:, n - 1], counts.total[:, n - 1], preset)
 
 
 @metric(
@@ -39,6 +44,7 @@ class DistinctCorpus(NgramCorpus):
     corpus=DistinctCorpus,
     parameters={"n": positive_int},
     tokenizers={"default": "whitespace", "paper": "whitespace"},
+    statistics=Statistics(count_ngrams, lambda *, n, **_: n, distinct_of),
 )
 def distinct(
     rows: Ragged, groups: NDArray[np.int64], *, n: int = 1, preset: Preset = "default"
@@ -77,7 +83,4 @@ def distinct(
     >>> divfast.score([["a b", "a c"]], ["distinct:n=1"])["distinct:n=1"].mean  # a b c among a b a c
     0.75
     """
-    unique, total = _core.ngram_counts(
-        rows.values, rows.offsets, groups, max_order=n, threads=engine.threads()
-    )
-    return ratio(unique[:, n - 1], total[:, n - 1], preset)
+    return distinct_of(count_ngrams(rows, groups, n), n=n, preset=preset)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import _core, engine
-from divfast.ngrams import NgramCorpus
-from divfast.registry import Preset, metric, orders, positive_int
+from divfast.kinds import orders, positive_int
+from divfast.ngrams import Counts, NgramCorpus, count_ngrams
+from divfast.registry import Preset, Statistics, metric
 from divfast.samples import Ragged
 
 GPT2_VOCABULARY = 50257
@@ -41,7 +41,15 @@ class EadCorpus(NgramCorpus):
 
     def result(self) -> float:
         """Return the score of everything seen so far."""
-        return float(adjust(self.sets.unique(), self.sets.total(), self.vocab_size, self.preset))
+        return float(adjust(*self.counts(), self.vocab_size, self.preset))
+
+
+def ead_of(
+    counts: Counts, *, n: tuple[int, ...], vocab_size: int, preset: Preset = "default"
+) -> NDArray[np.float64]:
+    """Return EAD of every group."""
+    chosen = slice(n[0] - 1, n[-1])
+    return adjust(counts.unique[:, chosen], counts.total[:, chosen], vocab_size, preset)
 
 
 @metric(
@@ -53,6 +61,7 @@ class EadCorpus(NgramCorpus):
     corpus=EadCorpus,
     parameters={"n": orders, "vocab_size": positive_int},
     tokenizers={"default": "whitespace", "paper": "paper"},
+    statistics=Statistics(count_ngrams, lambda *, n, **_: n[-1], ead_of),
 )
 def ead(
     rows: Ragged,
@@ -101,8 +110,4 @@ def ead(
     >>> round(report["ead:n=1,vocab_size=10"].mean, 4)  # 3 / (10 (1 - 0.9^4))
     0.8723
     """
-    unique, total = _core.ngram_counts(
-        rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads()
-    )
-    first = n[0] - 1
-    return adjust(unique[:, first:], total[:, first:], vocab_size, preset)
+    return ead_of(count_ngrams(rows, groups, n[-1]), n=n, vocab_size=vocab_size, preset=preset)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
+from divfast.kinds import choice, natural, positive_int
 from divfast.pairs import SAMPLE, PairCorpus
-from divfast.registry import choice, metric, natural, positive_int
+from divfast.registry import metric
 from divfast.samples import Ragged
 
 

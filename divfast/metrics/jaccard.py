@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
+from divfast.kinds import natural, order, positive_int, switch
 from divfast.pairs import SAMPLE, PairCorpus
-from divfast.registry import metric, natural, order, positive_int, switch
+from divfast.registry import metric
 from divfast.samples import Ragged
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast.registry import Preset, metric, positive_real
+from divfast.kinds import positive_real
+from divfast.registry import Preset, metric
 
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
