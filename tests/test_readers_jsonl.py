@@ -153,16 +153,18 @@ def test_bounds_of_labels_are_checked(bounds):
 
 def test_leaving_what_is_read_ahead_waits_for_nothing():
     """The garbage collector may end a reading that an error broke off, in any thread and whatever that one holds."""
-    left, went_on = threading.Event(), threading.Event()
+    inside, left, went_on = threading.Event(), threading.Event(), threading.Event()
 
     def items():
         yield 1
+        inside.set()
         if left.wait(timeout=20):
             went_on.set()
         yield 2
 
     reading = engine.ahead(items())
     assert next(reading) == 1
+    assert inside.wait(timeout=20)
     reading.close()
     left.set()
     assert went_on.wait(timeout=20)
