@@ -82,12 +82,17 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     """Yield from `items`, producing the next item on another thread while the caller works on this one."""
     iterator = iter(items)
     end = object()
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
 
-        def step() -> T | object:
-            return next(iterator, end)
+    def step() -> T | object:
+        return next(iterator, end)
 
+    try:
         pending = pool.submit(copy_context().run, step)
         while (item := pending.result()) is not end:
             pending = pool.submit(copy_context().run, step)
             yield item  # type: ignore[misc]
+    finally:
+        # Nobody waits here: after an error it may be the garbage collector that ends this, and that may run inside a
+        # thread which is just starting and holds what the end of another one needs.
+        pool.shutdown(wait=False, cancel_futures=True)

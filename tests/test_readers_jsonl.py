@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import divfast
-from divfast import _core
+from divfast import _core, engine
 from divfast.errors import DataError
 from divfast.readers.jsonl import _values
 from divfast.samples import Ragged, Samples
@@ -148,3 +149,22 @@ def test_bounds_of_labels_are_checked(bounds):
     rows = Ragged.from_strings(["[true]"])
     with pytest.raises(ValueError, match="bounds"):
         _core.json_flags(rows.values, rows.offsets, np.array(bounds))
+
+
+def test_leaving_what_is_read_ahead_waits_for_nothing():
+    """The garbage collector may end a reading that an error broke off, in any thread and whatever that one holds."""
+    inside, left, went_on = threading.Event(), threading.Event(), threading.Event()
+
+    def items():
+        yield 1
+        inside.set()
+        if left.wait(timeout=20):
+            went_on.set()
+        yield 2
+
+    reading = engine.ahead(items())
+    assert next(reading) == 1
+    assert inside.wait(timeout=20)
+    reading.close()
+    left.set()
+    assert went_on.wait(timeout=20)
