@@ -60,6 +60,25 @@ def formats(*names: str) -> Decorator:
     return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
 
 
+def join(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--join``: several dumps are one."""
+    return click.option(
+        "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
+    )(command)
+
+
+def seed(of: str) -> Decorator:
+    """``--seed`` of what is drawn at random."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**32 - 1),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help=f"Of the {of}.",
+    )
+
+
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """How dumps are read."""
     return _all(

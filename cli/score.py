@@ -45,17 +45,8 @@ from divfast.cli import options
 @click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
 @options.encoding
 @options.reading
-@click.option(
-    "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the bootstrap interval.",
-)
+@options.join
+@options.seed("bootstrap interval")
 @options.running
 @options.formats("table", "json", "csv", "md")
 @click.option(

@@ -4,7 +4,7 @@
 
 namespace divfast {
 
-std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
+std::vector<uint64_t> hash_rows(const RaggedView<char>& rows, int threads) {
     const auto n = static_cast<size_t>(rows.rows);
     std::vector<uint64_t> hashes(n);
     parallel_for(static_cast<int64_t>(n / 4096 + 1), threads, [&](int64_t part) {
@@ -14,6 +14,12 @@ std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
             hashes[i] = hash_bytes(rows.begin(row), static_cast<size_t>(rows.length(row)));
         }
     });
+    return hashes;
+}
+
+std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
+    const auto n = static_cast<size_t>(rows.rows);
+    const std::vector<uint64_t> hashes = hash_rows(rows, threads);
     size_t slots = 16;
     while (slots < 2 * n) slots <<= 1;
     std::vector<int64_t> table(slots, -1), first(n);
