@@ -35,14 +35,7 @@ from divfast.cli import options
     metavar="PART",
     help="Part of the signature that may differ: metric, preset, tok, enc, v; repeatable.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the bootstrap interval and of the test.",
-)
+@options.seed("bootstrap interval and of the test")
 @options.formats("table", "json", "csv", "md")
 @click.option(
     "-o",

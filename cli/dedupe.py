@@ -68,18 +68,9 @@ _SHOWN = 70
     metavar="N",
     help="Bands that the signature is cut into. Default: so that a pair at the threshold is found in 99 cases of 100.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the hashes.",
-)
+@options.seed("hashes")
 @options.reading
-@click.option(
-    "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
-)
+@options.join
 @options.working
 @options.formats("table", "json", "csv", "md")
 @click.option(

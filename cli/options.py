@@ -83,14 +83,6 @@ on_error = click.option(
     show_default=True,
     help="Stop at a bad record, or leave it out and say so.",
 )
-seed = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the bootstrap interval and of all random draws.",
-)
 threads = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores, or DIVFAST_THREADS."
 )
@@ -137,6 +129,25 @@ def plugins(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE",
         help="Python file with metrics of your own (@divfast.metric); repeatable.",
     )(command)
+
+
+def join(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--join``: several dumps are one."""
+    return click.option(
+        "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
+    )(command)
+
+
+def seed(of: str) -> Decorator:
+    """``--seed`` of what is drawn at random."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**32 - 1),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help=f"Of the {of}.",
+    )
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:

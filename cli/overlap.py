@@ -110,7 +110,7 @@ class _WithIndex(click.Command):
 )
 @_searching
 @click.option("--passages", is_flag=True, help="List the passages that both share.")
-@options.seed
+@options.seed("bootstrap interval")
 @options.formats("table", "json", "csv", "md")
 @click.option(
     "-o",

@@ -46,10 +46,8 @@ from divfast.cli import options
 @options.rarefying
 @options.encoding
 @options.reading
-@click.option(
-    "--join", is_flag=True, help="The dumps are parts of one: samples with the same id are one prompt's."
-)
-@options.seed
+@options.join
+@options.seed("bootstrap interval and of random subsets")
 @options.running
 @options.formats("table", "json", "csv", "md")
 @click.option(

@@ -3,9 +3,8 @@
 #include <string_view>
 
 namespace divfast {
-namespace {
 
-std::vector<uint64_t> row_hashes(const RaggedView<char>& rows, int threads) {
+std::vector<uint64_t> hash_rows(const RaggedView<char>& rows, int threads) {
     const auto n = static_cast<size_t>(rows.rows);
     std::vector<uint64_t> hashes(n);
     parallel_for(static_cast<int64_t>(n / 4096 + 1), threads, [&](int64_t part) {
@@ -18,10 +17,8 @@ std::vector<uint64_t> row_hashes(const RaggedView<char>& rows, int threads) {
     return hashes;
 }
 
-}  // namespace
-
 std::vector<uint64_t> priorities(const RaggedView<char>& rows, uint64_t seed, uint64_t first, int threads) {
-    std::vector<uint64_t> out = row_hashes(rows, threads);
+    std::vector<uint64_t> out = hash_rows(rows, threads);
     const uint64_t state = combine(kSeed2, seed);
     for (uint64_t& value : out) value = combine(combine(state, first++), value);
     return out;
@@ -29,7 +26,7 @@ std::vector<uint64_t> priorities(const RaggedView<char>& rows, uint64_t seed, ui
 
 std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads) {
     const auto n = static_cast<size_t>(rows.rows);
-    const std::vector<uint64_t> hashes = row_hashes(rows, threads);
+    const std::vector<uint64_t> hashes = hash_rows(rows, threads);
     size_t slots = 16;
     while (slots < 2 * n) slots <<= 1;
     std::vector<int64_t> table(slots, -1), first(n);

@@ -24,6 +24,9 @@ RaggedBuffer<T> gather(const RaggedView<T>& rows, const int64_t* index, int64_t 
     return out;
 }
 
+// The fingerprint of every row.
+std::vector<uint64_t> hash_rows(const RaggedView<char>& rows, int threads);
+
 // For every row the number of the first row with the same bytes.
 std::vector<int64_t> first_equal(const RaggedView<char>& rows, int threads);
 

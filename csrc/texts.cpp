@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "rows.hpp"
+
 namespace divfast {
 namespace {
 
@@ -87,14 +89,7 @@ void DistinctTexts::grow() {
 
 std::vector<uint32_t> DistinctTexts::add(const RaggedView<char>& rows, int threads) {
     const auto n = static_cast<size_t>(rows.rows);
-    std::vector<uint64_t> hashes(n);
-    parallel_for(static_cast<int64_t>(n / 4096 + 1), threads, [&](int64_t part) {
-        const size_t from = static_cast<size_t>(part) * 4096, to = std::min(n, from + 4096);
-        for (size_t i = from; i < to; ++i) {
-            const auto row = static_cast<int64_t>(i);
-            hashes[i] = hash_bytes(rows.begin(row), static_cast<size_t>(rows.length(row)));
-        }
-    });
+    const std::vector<uint64_t> hashes = hash_rows(rows, threads);
     std::vector<uint32_t> numbers(n);
     std::vector<char> scratch;
     if (bits_ == 0) {

@@ -100,7 +100,8 @@ def first_rows(labels: NDArray[Any], whole: Any) -> NDArray[Any]:
     first = np.zeros(int(labels.max()) + 1 if n else 0, whole)
     # Of several values for one place the last one stays.
     first[labels[::-1]] = np.arange(n - 1, -1, -1, dtype=whole)
-    return first[labels]
+    firsts: NDArray[Any] = first[labels]
+    return firsts
 
 
 def number(labels: NDArray[Any], whole: Any) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any]]:

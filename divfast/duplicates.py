@@ -121,10 +121,10 @@ def find_duplicates(
     rows of at least one band, which happens with probability ``1 - (1 - s^rows)^bands`` at similarity s: at the
     threshold that is `Clusters.recall`, above it more. So whatever is in one cluster belongs there, and a pair just
     above the threshold may be missed. Threads, blocks and memory change nothing. Time is linear in the text, except for
-    texts of which many are alike and not enough so: all pairs of these may be compared. Beside 26 bytes a sample, a
-    different text takes 12 bytes and its text, up to 21 more while it is looked up, and ``4 bands + 16 threads`` more
-    while bands are searched. With `memory` texts go to a temporary file, and bands are searched as many at a time as
-    fit, down to 20 bytes a text.
+    texts of which many are alike and not enough so: all pairs of these may be compared. Beside about 40 bytes a
+    sample, a different text takes 12 bytes and its text, up to 21 more while it is looked up, and
+    ``4 bands + 16 threads`` more while bands are searched. With `memory` texts go to a temporary file, and bands are
+    searched as many at a time as fit, down to 20 bytes a text.
 
     datasketch chooses bands that weigh misses against false finds, 9 of 13 rows at the threshold 0.8 with 128 hashes,
     and so misses 60% of the pairs at it; since here each find is verified, misses alone decide: 21 bands of 6 rows.

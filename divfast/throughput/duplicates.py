@@ -18,18 +18,17 @@ _HASHES = 128
 
 
 def _texts(place: Place, *, dumps: str, samples: int) -> list[list[str]]:
-    """Return about as many samples of every dump of a folder, one list a prompt."""
-    paths = sorted(inputs.folder(place, dumps).glob("*.jsonl.gz"))
+    """Return the same share of every dump of a folder, one list a prompt."""
+    read = [inputs.dump_texts(path) for path in sorted(inputs.folder(place, dumps).glob("*.jsonl.gz"))]
+    share = samples / sum(len(outputs) for dump in read for outputs in dump)
     out: list[list[str]] = []
-    left = samples
-    for number, path in enumerate(paths):
-        share = -(-left // (len(paths) - number))
-        for outputs in inputs.dump_texts(path):
-            if share == 0:
-                break
-            out.append(outputs[:share])
-            share -= len(out[-1])
+    for dump in read:
+        left = round(share * sum(map(len, dump)))
+        for outputs in dump:
+            out.append(outputs[:left])
             left -= len(out[-1])
+            if left == 0:
+                break
     return out
 
 
