@@ -28,7 +28,7 @@ class Accumulator(Protocol):
     """A corpus score that grows block by block: associative, so any split and any merge order gives the same.
 
     It may have a method ``adopt(other) -> bool``: before any rows, let another accumulator read its number off what
-    this one sees. Where it returns True, `other` is given no rows of its own.
+    this one sees. Where it returns True, `other` is given no rows of its own, and is not merged.
     """
 
     def __init__(self, **parameters: Any) -> None: ...

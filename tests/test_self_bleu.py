@@ -221,6 +221,25 @@ def test_it_is_the_mean_of_its_samples(rows, smoothing):
     np.testing.assert_allclose(corpus.result(), value, **REDUCTION)
 
 
+def test_specs_that_need_the_same_counts_share_them(monkeypatch):
+    texts = [["a b c d e", "a b c d f", "b c d e"], ["x y", "x y z", "y z"]]
+    specs = ["self_bleu:n=2", "self_bleu:n=5", "self_bleu:smoothing=5", "ead", "distinct:n=2", "distinct:n=3"]
+    scopes = ["prompt", "first", "pooled"]
+    alone = [result for spec in specs for result in divfast.score(texts, [spec], scopes=scopes)]
+    calls = []
+    for name in ("group_matches", "corpus_matches", "ngram_counts"):
+        counted = getattr(_core, name)
+        monkeypatch.setattr(
+            _core,
+            name,
+            lambda *args, _name=name, _counted=counted, **kw: (calls.append(_name), _counted(*args, **kw))[1],
+        )
+    together = divfast.score(texts, specs, scopes=scopes)
+    for result in alone:
+        np.testing.assert_array_equal(together[result.metric, result.scope].values, result.values)
+    assert [calls.count(name) for name in ("group_matches", "corpus_matches", "ngram_counts")] == [1, 2, 1]
+
+
 @pytest.fixture(scope="module")
 def blocks():
     """Some hundred thousand tokens, frequent and rare ones, in blocks."""
