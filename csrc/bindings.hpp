@@ -88,5 +88,6 @@ void bind_json(py::module_& m);
 void bind_ngrams(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_text(py::module_& m);
+void bind_text_statistics(py::module_& m);
 
 }  // namespace divfast

@@ -51,9 +51,6 @@ class NgramSets {
     void absorb(size_t order_index, const uint64_t* keys, int64_t n, int64_t total);
 
   private:
-    static constexpr int kShardBits = 7;
-    static constexpr size_t kShards = size_t{1} << kShardBits;
-
     std::vector<int> orders_;
     std::vector<int64_t> total_;
     std::vector<std::vector<FingerprintSet>> shards_;

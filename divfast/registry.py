@@ -66,13 +66,47 @@ def _orders(text: str) -> tuple[int, ...]:
     return tuple(range(first, last + 1))
 
 
+def _order(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 64:
+        raise ValueError("must be an n-gram order from 1 to 64")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError("must be between 0 and 1, ends excluded")
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def choice(*values: str) -> Kind:
+    """Return the kind of a parameter that is one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"must be one of {', '.join(values)}")
+        return text
+
+    return Kind(parse)
+
+
 def _format_orders(value: Sequence[int]) -> str:
     return str(value[0]) if len(value) == 1 else f"{value[0]}-{value[-1]}"
 
 
 positive_int = Kind(_positive_int)
 positive_real = Kind(_positive_real, lambda value: f"{value:g}")
+order = Kind(_order)
 orders = Kind(_orders, _format_orders)
+share = Kind(_share, lambda value: f"{value:g}")
+switch = Kind(_switch, lambda value: "true" if value else "false")
 
 
 @dataclass(frozen=True)
@@ -81,7 +115,9 @@ class Metric:
 
     ``function(rows, groups, **parameters) -> float64[g]`` is pure and obeys three laws: *locality* (value i depends
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
-    is NaN, never a made-up number; a preset may say otherwise).
+    is NaN, never a made-up number; a preset may say otherwise). Under the presets that `sequential` names, the rows
+    are read one after the other as one text, so their order matters and the second law does not hold; what another
+    accumulator has seen is then taken to come behind.
     """
 
     name: str
@@ -95,6 +131,7 @@ class Metric:
     kinds: Mapping[str, Kind]
     defaults: Mapping[str, Any]
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    sequential: tuple[Preset, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -144,6 +181,7 @@ def metric(
     aliases: tuple[str, ...] = (),
     parameters: Mapping[str, Kind] | None = None,
     tokenizers: Mapping[str, str] | None = None,
+    sequential: tuple[Preset, ...] = (),
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -162,6 +200,8 @@ def metric(
         The `Kind` of every keyword parameter that changes the number.
     tokenizers
         Tokenizer of each preset, for the metrics over tokens.
+    sequential
+        Presets under which a group is one text, its rows in their order, and so the value depends on that order.
 
     Raises
     ------
@@ -195,6 +235,7 @@ def metric(
             kinds,
             keywords,
             dict(tokenizers or {}),
+            sequential,
         )
         for key in (name, *aliases):
             _METRICS[key] = entry

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import _core, engine
-from divfast.ngrams import NgramCorpus
+from divfast.ngrams import NgramCorpus, ngram_counts
 from divfast.registry import Preset, metric, positive_int
 from divfast.samples import Ragged
 
@@ -77,7 +76,5 @@ def distinct(
     >>> divfast.score([["a b", "a c"]], ["distinct:n=1"])["distinct:n=1"].mean  # a b c among a b a c
     0.75
     """
-    unique, total = _core.ngram_counts(
-        rows.values, rows.offsets, groups, max_order=n, threads=engine.threads()
-    )
+    unique, total = ngram_counts(rows, groups, n)
     return ratio(unique[:, n - 1], total[:, n - 1], preset)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import _core, engine
-from divfast.ngrams import NgramCorpus
+from divfast.ngrams import NgramCorpus, ngram_counts
 from divfast.registry import Preset, metric, orders, positive_int
 from divfast.samples import Ragged
 
@@ -101,8 +100,6 @@ def ead(
     >>> round(report["ead:n=1,vocab_size=10"].mean, 4)  # 3 / (10 (1 - 0.9^4))
     0.8723
     """
-    unique, total = _core.ngram_counts(
-        rows.values, rows.offsets, groups, max_order=n[-1], threads=engine.threads()
-    )
+    unique, total = ngram_counts(rows, groups, n[-1])
     first = n[0] - 1
     return adjust(unique[:, first:], total[:, first:], vocab_size, preset)

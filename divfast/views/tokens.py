@@ -1,4 +1,4 @@
-"""Tokens of samples: five built-in tokenizers in C++, or any Hugging Face tokenizer."""
+"""Tokens of samples: six built-in tokenizers in C++, or any Hugging Face tokenizer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ BUILT_IN = {
     "words": "runs of letters, marks and digits, lower-cased",
     "chars": "every character but white space, for languages without spaces",
     "13a": "mteval-v13a, as sacrebleu",
+    "spaces": "what stands between single blanks, as Python's str.split(' ')",
 }
 
 
