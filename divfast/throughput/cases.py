@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
-from divfast.throughput import commands, lexical, reading, semantic
+from divfast.throughput import commands, lexical, reading, semantic, texts
 from divfast.throughput.case import Case
 
-CASES = (*lexical.CASES, *semantic.CASES, *reading.CASES, *commands.CASES)
+CASES = (*lexical.CASES, *texts.CASES, *semantic.CASES, *reading.CASES, *commands.CASES)
 
 
 def find_case(name: str) -> Case:
