@@ -158,6 +158,7 @@ std::vector<int64_t> RowNgrams::hits(int threads) const {
         uint64_t key;
         int64_t row;
     };
+    if (ngrams() < int64_t{1} << 15) threads = 1;  // fewer are done before a thread has started
     constexpr size_t kRounds = 8, kTables = 512;
     static_assert(kRounds * kTables == 1 << 12);
     const auto slice_of = [](uint64_t key) { return static_cast<size_t>(key >> 52); };
