@@ -64,7 +64,7 @@ class Spectrum:
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the sum of one value an entry over each group, ``float64[g]``."""
-        return np.bincount(self.group, np.asarray(values, np.float64), self.groups)
+        return np.bincount(self.group, values, self.groups).astype(np.float64, copy=False)
 
 
 def ngram_spectrum(rows: Ragged, groups: Counts, n: int) -> Spectrum:

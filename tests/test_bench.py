@@ -77,6 +77,11 @@ def run_toy(monkeypatch):
         ("encode", [{"dtype": "bfloat16"}], ["sentence-transformers"], Goal(ratio=3)),
         ("score", [{"dumps": "cruxeval"}], ["paper"], Goal(seconds=3.0, peak=1e9)),
         ("growth", [{"prompts": n // 16, "samples": 16} for n in (10**4, 10**5, 10**6)], [], Goal()),
+        ("lexical", [{"text": "zeroeval"}], ["peers"], Goal(ratio=100)),
+        ("compression", [{"text": "zeroeval"}], ["gzip"], Goal()),
+        ("self-repetition", [{"text": "zeroeval"}], ["diversity"], Goal()),
+        ("entropy", [{"text": "zeroeval"}], ["Counter"], Goal()),
+        ("texts-pooled", [{"samples": n} for n in (10**4, 10**5, 10**6)], [], Goal()),
         ("help", [{}], ["python"], Goal(seconds=0.3)),
     ],
 )

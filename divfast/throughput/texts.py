@@ -221,7 +221,7 @@ _CLOSE = Tolerance(relative=1e-9)
 def _pooled(place: Place, *, samples: int, words: int) -> Prepared:
     texts = list(inputs.zipf_texts(samples // 16, 16, words))
     made = divfast.Samples.from_lists(texts)
-    specs = ["ngram_diversity", "repetition", "self_repetition", "entropy", "entropy:n=2", "zipf", "unique"]
+    specs = ["self_repetition", "entropy", "entropy:n=2", "zipf", "unique"]
     return Prepared(
         lambda: divfast.score(made, specs, scopes=["pooled"]),
         lambda report: {spec: np.array([report[spec, "pooled"].value]) for spec in specs},
