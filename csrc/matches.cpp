@@ -1,7 +1,7 @@
 #include "matches.hpp"
 
 #include "gram_table.hpp"
-#include "ngrams.hpp"
+#include "ngram_keys.hpp"
 
 namespace divfast {
 namespace {

@@ -8,7 +8,7 @@
 #include "gram_stream.hpp"
 #include "gram_table.hpp"
 #include "matches.hpp"
-#include "ngrams.hpp"
+#include "ngram_keys.hpp"
 
 namespace divfast {
 namespace {

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
     divfast::bind_overlap(m);
     divfast::bind_resample(m);
     divfast::bind_text(m);
+    divfast::bind_text_statistics(m);
 }

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "ngram_keys.hpp"
+
 namespace divfast {
 namespace {
 
@@ -29,8 +31,6 @@ struct Workspace {
         return table.data();
     }
 };
-
-constexpr size_t kAhead = 12;
 
 // How many of the first n keys are different.
 int64_t count_distinct(Workspace& work, size_t n) {
@@ -119,12 +119,7 @@ void count_group(const RaggedView<uint64_t>& tokens, int64_t first, int64_t last
 
 void ngram_counts(const RaggedView<uint64_t>& tokens, const int64_t* groups, int64_t n_groups, int max_order,
                   int threads, int64_t* unique, int64_t* total) {
-    std::vector<int64_t> weight(static_cast<size_t>(n_groups) + 1);
-    for (int64_t g = 0; g <= n_groups; ++g) {
-        // One for the group itself, so that a million empty groups are still shared out.
-        weight[static_cast<size_t>(g)] = (tokens.rows == 0 ? 0 : tokens.offsets[groups[g]]) + g;
-    }
-    const std::vector<int64_t> cuts = balanced_cuts(weight.data(), n_groups, 8 * resolve_threads(threads));
+    const std::vector<int64_t> cuts = group_cuts(tokens, groups, n_groups, threads);
     parallel_for(static_cast<int64_t>(cuts.size()) - 1, threads, [&](int64_t part) {
         Workspace work;
         for (int64_t g = cuts[static_cast<size_t>(part)]; g < cuts[static_cast<size_t>(part) + 1]; ++g) {
@@ -200,111 +195,20 @@ NgramSets::NgramSets(std::vector<int> orders) : orders_(std::move(orders)) {
 }
 
 void NgramSets::add(const RaggedView<uint64_t>& tokens, int threads) {
-    if (tokens.total() == 0) return;
-    // Rows are taken a few million tokens at a time, so that the copies stay small whatever the block.
-    constexpr int64_t kTokensAtOnce = int64_t{1} << 21;
-    // Most repeats are of something just seen. A small table of what was last seen stops them before they are moved.
-    constexpr int kRecentBits = 14;
-    const int64_t rounds = tokens.total() / kTokensAtOnce + 1;
-    const std::vector<int64_t> starts = balanced_cuts(tokens.offsets, tokens.rows, rounds);
-    std::vector<uint64_t> grams, kept, scattered;
-    std::vector<std::vector<uint64_t>> recent;
-    for (size_t round = 0; round + 1 < starts.size(); ++round) {
-        const int64_t first = starts[round], last = starts[round + 1];
-        const size_t n = static_cast<size_t>(tokens.offsets[last] - tokens.offsets[first]);
-        if (n == 0) continue;
-        if (grams.size() < n) {
-            grams.resize(n);
-            kept.resize(n);
-            scattered.resize(n);
-        }
-        const uint64_t* base = tokens.begin(first);
-        const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(static_cast<int64_t>(n >> 15), resolve_threads(threads)));
-        const std::vector<int64_t> cuts = balanced_cuts(tokens.offsets + first, last - first, parts);
-        const size_t pieces = cuts.size() - 1;
-        if (recent.size() < pieces) recent.resize(pieces, std::vector<uint64_t>(size_t{1} << kRecentBits));
-        std::vector<std::vector<size_t>> place(pieces, std::vector<size_t>(kShards));
-        std::vector<size_t> kept_of(pieces);
-        std::vector<int64_t> total_of(pieces);
-        const auto begin_of = [&](size_t piece) {
-            return static_cast<size_t>(tokens.offsets[first + cuts[piece]] - tokens.offsets[first]);
-        };
-        size_t index = 0;
-        for (int order = 1; order <= orders_.back(); ++order) {
-            const bool wanted = orders_[index] == order;
-            parallel_for(static_cast<int64_t>(pieces), threads, [&](int64_t p) {
-                const auto piece = static_cast<size_t>(p);
-                std::vector<size_t>& count = place[piece];
-                std::fill(count.begin(), count.end(), 0);
-                // Emptied for each order: a token 0 twice has the fingerprint of a single one.
-                std::fill(recent[piece].begin(), recent[piece].end(), 0);
-                uint64_t* seen = recent[piece].data();
-                uint64_t* out = kept.data() + begin_of(piece);
-                int64_t total = 0;
-                for (int64_t row = first + cuts[piece]; row < first + cuts[piece + 1]; ++row) {
-                    const int64_t many = tokens.length(row) - order + 1;
-                    if (many <= 0) continue;
-                    const uint64_t* token = tokens.begin(row);
-                    uint64_t* gram = grams.data() + (token - base);
-                    total += many;
-                    for (int64_t i = 0; i < many; ++i) {
-                        const uint64_t key = order == 1 ? unigram(token[i]) : extend(gram[i], token[i + order - 1]);
-                        gram[i] = key;
-                        uint64_t& last_seen = seen[key & ((size_t{1} << kRecentBits) - 1)];
-                        const bool fresh = last_seen != key;
-                        last_seen = key;
-                        *out = key;
-                        out += fresh;
-                        count[key >> (64 - kShardBits)] += fresh;
-                    }
-                }
-                kept_of[piece] = static_cast<size_t>(out - (kept.data() + begin_of(piece)));
-                total_of[piece] = total;
-            });
-            if (!wanted) continue;
-            for (const int64_t total : total_of) total_[index] += total;
-            // Counting sort by shard: piece p writes its part of shard s behind the parts of the pieces before it.
-            std::vector<size_t> shard_begin(kShards + 1, 0);
-            size_t running = 0;
-            for (size_t s = 0; s < kShards; ++s) {
-                shard_begin[s] = running;
-                for (auto& count : place) {
-                    const size_t many = count[s];
-                    count[s] = running;
-                    running += many;
-                }
-            }
-            shard_begin[kShards] = running;
-            parallel_for(static_cast<int64_t>(pieces), threads, [&](int64_t p) {
-                const auto piece = static_cast<size_t>(p);
-                std::vector<size_t>& at = place[piece];
-                const uint64_t* key = kept.data() + begin_of(piece);
-                for (const uint64_t* end = key + kept_of[piece]; key < end; ++key) {
-                    scattered[at[*key >> (64 - kShardBits)]++] = *key;
-                }
-            });
-            std::vector<FingerprintSet>& shards = shards_[index];
-            const auto fill = [&](size_t s) {
-                shards[s].insert(scattered.data() + shard_begin[s], shard_begin[s + 1] - shard_begin[s]);
-            };
-            // The shards are random samples of one thing: the size of the first is about the size of all, and
-            // making room for it at once saves growing step by step.
-            fill(0);
-            const auto alike = static_cast<size_t>(shards[0].size());
-            const int64_t runs = parts > 1 ? 4 * resolve_threads(threads) : 1;
-            parallel_for(runs, threads, [&](int64_t run) {
-                const size_t others = kShards - 1;
-                const size_t from = 1 + others * static_cast<size_t>(run) / static_cast<size_t>(runs);
-                const size_t to = 1 + others * static_cast<size_t>(run + 1) / static_cast<size_t>(runs);
-                for (size_t s = from; s < to; ++s) {
-                    const auto size = static_cast<size_t>(shards[s].size());
-                    if (alike > size) shards[s].reserve(alike - size);
-                    fill(s);
-                }
-            });
-            ++index;
-        }
-    }
+    shard_ngrams<Repeats::passed_over>(tokens, orders_, threads, [&](size_t index, const ShardedKeys& found) {
+        total_[index] += found.total;
+        std::vector<FingerprintSet>& shards = shards_[index];
+        const auto fill = [&](size_t s) { shards[s].insert(found.begin(s), found.size(s)); };
+        // The shards are random samples of one thing: the size of the first is about the size of all, and
+        // making room for it at once saves growing step by step.
+        fill(0);
+        const auto alike = static_cast<size_t>(shards[0].size());
+        each_shard(1, found.parallel, threads, [&](size_t s) {
+            const auto size = static_cast<size_t>(shards[s].size());
+            if (alike > size) shards[s].reserve(alike - size);
+            fill(s);
+        });
+    });
 }
 
 void NgramSets::merge(const NgramSets& other, int threads) {
@@ -340,7 +244,7 @@ void NgramSets::absorb(size_t order_index, const uint64_t* keys, int64_t n, int6
     std::vector<FingerprintSet>& shards = shards_.at(order_index);
     total_[order_index] += total;
     for (FingerprintSet& shard : shards) shard.reserve(static_cast<size_t>(n) / kShards + 16);
-    for (int64_t i = 0; i < n; ++i) shards[keys[i] >> (64 - kShardBits)].insert(&keys[i], 1);
+    for (int64_t i = 0; i < n; ++i) shards[shard_of(keys[i])].insert(&keys[i], 1);
 }
 
 }  // namespace divfast

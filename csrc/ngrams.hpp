@@ -8,21 +8,6 @@
 
 namespace divfast {
 
-// Zero marks an empty slot, so no n-gram may have it.
-inline uint64_t nonzero(uint64_t key) { return key == 0 ? kSeed0 : key; }
-
-// One-to-one, and spreads token ids of a learned tokenizer, which are small numbers, over all 64 bits.
-inline uint64_t unigram(uint64_t token) {
-    token ^= token >> 32;
-    token *= kSeed1;
-    token ^= token >> 29;
-    token *= kSeed0;
-    return nonzero(token ^ (token >> 32));
-}
-
-// Fingerprint of an n-gram from that of its first n - 1 tokens and either its last token or its last n - 1 tokens.
-inline uint64_t extend(uint64_t prefix, uint64_t rest) { return nonzero(combine(prefix, rest)); }
-
 // For every group (a run of rows) and each order 1..max_order: how many different n-grams, how many in all.
 // unique and total are groups x max_order, row-major.
 void ngram_counts(const RaggedView<uint64_t>& tokens, const int64_t* groups, int64_t n_groups, int max_order,
@@ -66,9 +51,6 @@ class NgramSets {
     void absorb(size_t order_index, const uint64_t* keys, int64_t n, int64_t total);
 
   private:
-    static constexpr int kShardBits = 7;
-    static constexpr size_t kShards = size_t{1} << kShardBits;
-
     std::vector<int> orders_;
     std::vector<int64_t> total_;
     std::vector<std::vector<FingerprintSet>> shards_;

@@ -190,6 +190,23 @@ void split_chars(const char* p, const char* end, const char* limit, const Emit& 
     }
 }
 
+// What stands between single blanks, as Python's str.split(" "): between two of them an empty token.
+template <typename Emit>
+void split_spaces(const char* p, const char* end, const char* limit, const Emit& emit) {
+    const char* start = p;
+    each_block(p, end, [&](const Block& block, const char* at) {
+        uint64_t blanks = block.equal(' ');
+        // The padding of the last block is blank too.
+        if (end - at < 64) blanks &= (uint64_t{1} << (end - at)) - 1;
+        for (; blanks != 0; blanks &= blanks - 1) {
+            const char* blank = at + __builtin_ctzll(blanks);
+            emit(start, blank, limit);
+            start = blank + 1;
+        }
+    });
+    emit(start, end, limit);
+}
+
 void replace_all(std::string& text, const char* what, const char* with) {
     const size_t length = std::strlen(what);
     size_t at = text.find(what);
@@ -319,6 +336,7 @@ void split(const char* begin, const char* end, const char* limit, Tokenizer toke
         case Tokenizer::chars: return split_chars(begin, end, limit, emit);
         case Tokenizer::mteval13a: return split_13a(begin, end, scratch.first, scratch.second, emit);
         case Tokenizer::rouge: return split_rouge(begin, end, scratch.first, emit);
+        case Tokenizer::spaces: return split_spaces(begin, end, limit, emit);
     }
 }
 
@@ -331,6 +349,7 @@ Tokenizer tokenizer_from_name(const std::string& name) {
     if (name == "chars") return Tokenizer::chars;
     if (name == "13a") return Tokenizer::mteval13a;
     if (name == "rouge") return Tokenizer::rouge;
+    if (name == "spaces") return Tokenizer::spaces;
     throw std::invalid_argument("unknown tokenizer " + name);
 }
 
@@ -358,6 +377,43 @@ std::vector<RaggedBuffer<uint64_t>> tokenize(const RaggedView<char>& text, Token
         tokens.offsets.reserve(static_cast<size_t>(some.rows) + 1);
         tokens.values.reserve(static_cast<size_t>(some.total() / (tokenizer == Tokenizer::chars ? 1 : 4) + 16));
         append_tokens(some, limit, tokenizer, tokens);
+    });
+    return out;
+}
+
+Normalize normalize_from_name(const std::string& name) {
+    if (name == "none") return Normalize::none;
+    if (name == "space") return Normalize::space;
+    if (name == "lower") return Normalize::lower;
+    throw std::invalid_argument("unknown normalization " + name);
+}
+
+std::vector<uint64_t> text_fingerprints(const RaggedView<char>& text, Normalize normalize, int threads) {
+    std::vector<uint64_t> out(static_cast<size_t>(text.rows));
+    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(text.total() >> 18, 8 * resolve_threads(threads)));
+    const std::vector<int64_t> cuts = balanced_cuts(text.offsets, text.rows, parts);
+    const char* tape_end = text.rows == 0 ? text.values : text.end(text.rows - 1);
+    parallel_for(static_cast<int64_t>(cuts.size()) - 1, threads, [&](int64_t part) {
+        std::string lower;
+        for (int64_t row = cuts[static_cast<size_t>(part)]; row < cuts[static_cast<size_t>(part) + 1]; ++row) {
+            const char *begin = text.begin(row), *end = text.end(row), *limit = tape_end;
+            uint64_t& print = out[static_cast<size_t>(row)];
+            if (normalize == Normalize::none) {
+                print = hash_bytes(begin, static_cast<size_t>(end - begin));
+                continue;
+            }
+            if (normalize == Normalize::lower) {
+                lower.clear();
+                for (const char* p = begin; p < end;) append_lower(lower, decode_utf8(p, end));
+                begin = lower.data();
+                end = limit = begin + lower.size();
+            }
+            print = kSeed1;
+            // The words tell what the white space between them no longer does.
+            split_whitespace(begin, end, limit, [&](const char* a, const char* b, const char* readable) {
+                print = combine(print, hash_word(a, b, readable));
+            });
+        }
     });
     return out;
 }

@@ -103,6 +103,37 @@ def corpus_matches(
 def closest_lengths(lengths: _Ints, groups: _Ints, threads: int = 0) -> _Ints:
     """Return for every row the closest length of another row of its group, the shorter of two; -1 for none."""
 
+def ngram_spectrum(
+    values: _Fingerprints, offsets: _Ints, groups: _Ints, order: int, threads: int = 0
+) -> tuple[_Ints, _Ints, _Ints]:
+    """Return how often the n-grams of every group occur: ``count``, ``many``, and where each group's entries are.
+
+    ``many[i]`` different ones occur ``count[i]`` times each; in each group the highest count comes first.
+    """
+
+def shared_ngrams(
+    values: _Fingerprints, offsets: _Ints, groups: _Ints, order: int, threads: int = 0
+) -> _Ints:
+    """Return for every row of the groups the number of other rows of its group that hold an n-gram of it.
+
+    Summed over its different n-grams.
+    """
+
+def type_token(
+    values: _Fingerprints,
+    offsets: _Ints,
+    measure: str,
+    window: int = 50,
+    threshold: float = 0.72,
+    shortest: int = 1,
+    open_end: bool = False,
+    threads: int = 0,
+) -> _Floats:
+    """Return the ``ttr``, ``mattr`` or ``mtld`` of every row; NaN where it is undefined."""
+
+def text_fingerprints(values: _Bytes, offsets: _Ints, normalize: str, threads: int = 0) -> _Fingerprints:
+    """Return a fingerprint of every text, once made alike: ``none``, ``space`` or ``lower``."""
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 
@@ -318,3 +349,41 @@ class NgramSorter(_NgramStream):
     def __init__(self, n: int, memory: int, spill: int, threads: int = 0) -> None: ...
     def write(self, out: int, offset: int) -> tuple[int, int]:
         """Write the keys and the directory to an open file; return how many keys, and the bits of the directory."""
+
+class NgramCounts:
+    """How often each n-gram of a corpus that comes in blocks occurs. Can be pickled."""
+
+    def __init__(self, order: int) -> None: ...
+    @property
+    def order(self) -> int:
+        """The order, as given."""
+
+    def add(self, values: _Fingerprints, offsets: _Ints, threads: int = 0) -> None:
+        """Take a block of tokens."""
+
+    def merge(self, other: NgramCounts, threads: int = 0) -> None:
+        """Take what another one has seen; `other` stays as it is."""
+
+    def spectrum(self) -> tuple[_Ints, _Ints]:
+        """Return ``count`` and ``many``, as `ngram_spectrum` of one group."""
+
+class RowNgrams:
+    """The different n-grams of every row of a corpus that comes in blocks. Can be pickled."""
+
+    def __init__(self, order: int) -> None: ...
+    @property
+    def order(self) -> int:
+        """The order, as given."""
+
+    def __len__(self) -> int: ...
+    def add(self, values: _Fingerprints, offsets: _Ints, threads: int = 0) -> None:
+        """Take a block of tokens."""
+
+    def merge(self, other: RowNgrams) -> None:
+        """Take the rows of another one, behind those that are here; `other` stays as it is."""
+
+    def ngrams(self) -> int:
+        """Return how many n-grams are kept, those of each row by themselves."""
+
+    def hits(self, threads: int = 0) -> _Ints:
+        """Return what `shared_ngrams` gives for all rows as one group."""

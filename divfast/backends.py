@@ -61,17 +61,25 @@ def per_group(
         for metric, parameters, key in calls:
             yield _reference(metric)(_plain(rows[key]), groups, **parameters)
         return
+    wanted = [_wanted(metric, parameters, key) for metric, parameters, key in calls]
     orders: dict[Any, int] = {}
-    for metric, parameters, key in calls:
-        if metric.statistics is not None:
-            at = (metric.statistics.gather, key)
-            orders[at] = max(orders.get(at, 0), metric.statistics.order(**parameters))
-    gathered = {(gather, key): gather(rows[key], groups, order) for (gather, key), order in orders.items()}
-    for metric, parameters, key in calls:
-        if metric.statistics is None:
+    for at, order in filter(None, wanted):
+        orders[at] = max(orders.get(at, 0), order)
+    gathered = {at: at[0](rows[at[1]], groups, order) for at, order in orders.items()}
+    for (metric, parameters, key), want in zip(calls, wanted, strict=True):
+        if metric.statistics is None or want is None:
             yield metric.function(rows[key], groups, **parameters)
         else:
-            yield metric.statistics.number(gathered[metric.statistics.gather, key], **parameters)
+            yield metric.statistics.number(gathered[want[0]], **parameters)
+
+
+def _wanted(metric: Metric, parameters: Mapping[str, Any], key: str) -> tuple[tuple[Any, ...], int] | None:
+    """Return which statistics a metric is a number of, and up to which order; None where of none."""
+    statistics = metric.statistics
+    order = statistics.order(**parameters) if statistics is not None else None
+    if statistics is None or order is None:
+        return None
+    return ((statistics.gather, key) if statistics.nested else (statistics.gather, key, order)), order
 
 
 class _NoCorpus:

@@ -52,6 +52,13 @@ def _natural(text: str) -> int:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError("must be between 0 and 1, ends excluded")
+    return value
+
+
 def _switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -78,4 +85,5 @@ positive_real = Kind(_positive_real, lambda value: f"{value:g}")
 natural = Kind(_natural)
 order = Kind(_order)
 orders = Kind(_orders, _format_orders)
+share = Kind(_share, lambda value: f"{value:g}")
 switch = Kind(_switch, lambda value: "true" if value else "false")

@@ -50,16 +50,19 @@ class Statistics:
     Attributes
     ----------
     gather : callable
-        ``gather(rows, groups, order)``: the statistics of every group up to an order.
+        ``gather(rows, groups, order)``: the statistics of every group, of an order or up to it.
     order : callable
-        ``order(**parameters) -> int``: up to which order a spec needs them; any higher one does as well.
+        ``order(**parameters) -> int or None``: which order a spec needs; None where it computes from something else.
     number : callable
         ``number(statistics, **parameters) -> float64[g]``: what the metric's own function returns.
+    nested : bool
+        Whether statistics of a higher order do as well.
     """
 
     gather: Callable[[Any, NDArray[np.int64], int], Any]
-    order: Callable[..., int]
+    order: Callable[..., int | None]
     number: Callable[..., NDArray[np.float64]]
+    nested: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Metric:
 
     ``function(rows, groups, **parameters) -> float64[g]`` is pure and obeys three laws: *locality* (value i depends
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
-    is NaN, never a made-up number; a preset may say otherwise).
+    is NaN, never a made-up number; a preset may say otherwise). Under the presets that `sequential` names, the rows
+    are read one after the other as one text, so their order matters and the second law does not hold; what another
+    accumulator has seen is then taken to come behind.
 
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
     the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
@@ -88,6 +93,7 @@ class Metric:
     expectation: Expectation | None = None
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
+    sequential: tuple[Preset, ...] = ()
     origin: str = BUILT_IN
 
     @property
@@ -141,6 +147,7 @@ def metric(
     expectation: Expectation | None = None,
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
+    sequential: tuple[Preset, ...] = (),
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -175,6 +182,8 @@ def metric(
         ``function(rows, groups, **parameters) -> float64[n]`` with the keyword parameters of the metric: the value of
         every sample within its group, NaN where undefined. An accumulator that also has ``samples() -> float64[n]``
         gives those of a corpus, in the order in which the rows were added.
+    sequential
+        Presets under which a group is one text, its rows in their order, and so the value depends on that order.
 
     Raises
     ------
@@ -215,6 +224,7 @@ def metric(
             expectation,
             per_sample,
             statistics,
+            sequential,
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)

@@ -84,6 +84,11 @@ def run_toy(monkeypatch):
         ("overlap", [{"megabytes": 1000, "tokenizer": "words"}], ["set"], Goal(ratio=20)),
         ("overlap-index", [{"megabytes": megabytes} for megabytes in (10, 100, 1000)], ["set"], Goal()),
         ("overlap-query", [{"megabytes": 1000}], [], Goal()),
+        ("lexical", [{"text": "zeroeval"}], ["peers"], Goal(ratio=100)),
+        ("compression", [{"text": "zeroeval"}], ["gzip"], Goal()),
+        ("self-repetition", [{"text": "zeroeval"}], ["diversity"], Goal()),
+        ("entropy", [{"text": "zeroeval"}], ["Counter"], Goal()),
+        ("texts-pooled", [{"samples": n} for n in (10**4, 10**5, 10**6)], [], Goal()),
         ("help", [{}], ["python"], Goal(seconds=0.3)),
     ],
 )

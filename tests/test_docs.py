@@ -109,7 +109,7 @@ def test_metrics_are_documented(metric):
 def test_readme_has_every_metric(metric):
     (row,) = re.findall(rf"^\| `{metric.name}`.*$", README, re.MULTILINE)
     assert all(f"`{alias}`" in row for alias in metric.aliases)
-    assert re.search(r"\b(19|20)\d\d\b", row)
+    assert re.search(r"\b(19|20)\d\d\b", row), "the row says where the metric comes from"
     for paper in re.findall(r"arXiv (\d+\.\d+)", row):
         assert paper in inspect.getdoc(metric.function)
 

@@ -33,6 +33,7 @@ def _word_order(text: str) -> int:
     higher="less diverse",
     bounds=(0, 100),
     corpus=ChrfCorpus,
+    expectation="pairs_mean",
     parameters={
         "char_order": order,
         "word_order": Kind(_word_order),

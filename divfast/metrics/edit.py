@@ -29,6 +29,7 @@ class EditCorpus(PairCorpus):
     higher="more diverse",
     bounds=(0, 1),
     corpus=EditCorpus,
+    expectation="pairs_mean",
     parameters={"unit": choice("chars", "words"), "sample": positive_int, "seed": natural},
 )
 def edit(

@@ -29,6 +29,7 @@ class JaccardCorpus(PairCorpus):
     higher="more diverse",
     bounds=(0, 1),
     corpus=JaccardCorpus,
+    expectation="pairs_mean",
     parameters={"n": order, "multiset": switch, "sample": positive_int, "seed": natural},
     tokenizers={"default": "words", "paper": "words"},
 )

@@ -29,6 +29,7 @@ class RougeLCorpus(PairCorpus):
     higher="less diverse",
     bounds=(0, 1),
     corpus=RougeLCorpus,
+    expectation="pairs_mean",
     parameters={"sample": positive_int, "seed": natural},
     tokenizers={"default": "words", "paper": "rouge"},
 )

@@ -138,6 +138,19 @@ class _Seen:
         return self.matches
 
 
+def self_bleu_samples(
+    rows: Ragged,
+    groups: NDArray[np.int64],
+    *,
+    n: int = 4,
+    weights: tuple[float, ...] | None = None,
+    smoothing: int = 1,
+) -> NDArray[np.float64]:
+    """Return BLEU of every sample against the others of its group, ``float64[n]``: `self_bleu` is their mean."""
+    order = _order(n=n, weights=weights, smoothing=smoothing)
+    return sentence_bleu(count_matches(rows, groups, order), n, weights, smoothing)
+
+
 @metric(
     "self_bleu",
     view="tokens",
@@ -145,6 +158,7 @@ class _Seen:
     higher="less diverse",
     bounds=(0, None),
     corpus=SelfBleuCorpus,
+    per_sample=self_bleu_samples,
     parameters={
         "n": Kind(_parse_order),
         "weights": Kind(parse_weights, format_weights),
@@ -221,16 +235,3 @@ def self_bleu(
     """
     order = _order(n=n, weights=weights, smoothing=smoothing)
     return mean_bleu(count_matches(rows, groups, order), n=n, weights=weights, smoothing=smoothing)
-
-
-def self_bleu_samples(
-    rows: Ragged,
-    groups: NDArray[np.int64],
-    *,
-    n: int = 4,
-    weights: tuple[float, ...] | None = None,
-    smoothing: int = 1,
-) -> NDArray[np.float64]:
-    """Return BLEU of every sample against the others of its group, ``float64[n]``: `self_bleu` is their mean."""
-    order = _order(n=n, weights=weights, smoothing=smoothing)
-    return sentence_bleu(count_matches(rows, groups, order), n, weights, smoothing)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
-from divfast.throughput import commands, duplicates, lexical, overlapping, pairs, reading, self_bleu, semantic
+from divfast.throughput import (
+    commands,
+    duplicates,
+    lexical,
+    overlapping,
+    pairs,
+    reading,
+    self_bleu,
+    semantic,
+    texts,
+)
 from divfast.throughput.case import Case
 
 CASES = (
     *lexical.CASES,
+    *texts.CASES,
     *self_bleu.CASES,
     *pairs.CASES,
     *duplicates.CASES,

@@ -45,6 +45,54 @@ def paper_code(place: Place) -> tuple[Any, dict[str, str]]:
     return module, {"paper": _commit(place.paper_code)}
 
 
+def package_folder(package: str) -> Path:
+    """Return where a package is installed, without importing it.
+
+    Raises
+    ------
+    Absent
+        Where it is not.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise Absent(f"{package} is not installed; it needs no more than pip install --no-deps {package}")
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def package_module(package: str, name: str, **provided: Any) -> Any:
+    """Return one module of a package by its file: the package as a whole asks for much that the module does not.
+
+    Parameters
+    ----------
+    package, name : str
+        The package and the module in it.
+    **provided
+        Modules by name, to be found while this one is loaded.
+
+    Raises
+    ------
+    Absent
+        Where the package is not installed, or the module needs a library that is not.
+    """
+    path = package_folder(package) / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{package}_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    before = {key: sys.modules.get(key) for key in provided}
+    sys.modules.update(provided)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise Absent(f"{package} needs {error.name}") from None
+    finally:
+        for key, old in before.items():
+            if old is None:
+                del sys.modules[key]
+            else:
+                sys.modules[key] = old
+    return module
+
+
 def _commit(checkout: Path) -> str:
     git = ["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]
     try:

@@ -15,6 +15,7 @@ BUILT_IN = {
     "chars": "every character but white space, for languages without spaces",
     "13a": "mteval-v13a, as sacrebleu",
     "rouge": "runs of a-z and 0-9, lower-cased, as rouge_score: every other script is dropped",
+    "spaces": "what stands between single blanks, as Python's str.split(' ')",
 }
 
 
