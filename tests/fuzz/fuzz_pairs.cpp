@@ -4,7 +4,7 @@
 
 #include "alignment.hpp"
 #include "fuzz.hpp"
-#include "overlap.hpp"
+#include "pair_ngrams.hpp"
 #include "utf8.hpp"
 
 using namespace divfast;

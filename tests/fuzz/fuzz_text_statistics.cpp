@@ -5,7 +5,7 @@
 
 #include "frequencies.hpp"
 #include "fuzz.hpp"
-#include "shared_ngrams.hpp"
+#include "row_ngrams.hpp"
 #include "tokens.hpp"
 #include "type_token.hpp"
 

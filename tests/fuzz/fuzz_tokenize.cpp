@@ -6,9 +6,9 @@ using namespace divfast;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     constexpr Tokenizer kAll[] = {Tokenizer::whitespace, Tokenizer::paper, Tokenizer::words, Tokenizer::chars,
-                                  Tokenizer::mteval13a};
+                                  Tokenizer::mteval13a,  Tokenizer::rouge, Tokenizer::spaces};
     fuzz::Input input(data, size);
-    const Tokenizer tokenizer = kAll[input.below(5)];
+    const Tokenizer tokenizer = kAll[input.below(7)];
     const auto rows = input.text();
     const auto tokens = fuzz::joined(tokenize(rows.view(), tokenizer, 1));
     fuzz::check_rows(tokens);
