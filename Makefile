@@ -87,7 +87,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy build/view/divfast
 
 bench: $(VENV)/.built
-	$(BIN)/python bench/run.py --json bench/results/speed.json $(ARGS)
+	$(BIN)/python bench/run.py --json bench/results/cpu.json $(ARGS)
 
 # Kept, though make knows of them only in passing.
 .SECONDARY: $(FUZZED)

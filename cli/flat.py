@@ -31,9 +31,14 @@ def _columns(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list
         for name, value in entry.items():
             row |= {"low": value[0], "high": value[1]} if name == "interval" else {name: value}
         rows.append(row)
-    # The entry with the most names has all of them, in order.
-    longest: dict[str, Any] = max(rows, key=lambda row: len(row.keys()), default={})
-    headers = list(longest)
+    headers: list[str] = []
+    for row in rows:
+        at = 0
+        for name in row:
+            # A name that only some entries have stands where they have it.
+            if name not in headers:
+                headers.insert(at, name)
+            at = headers.index(name) + 1
     return headers, [[row.get(name) for name in headers] for row in rows]
 
 

@@ -230,7 +230,7 @@ def interval(result: Result | Coverage, digits: int) -> str:
     """Return the ends of an interval; nothing where there is none."""
     low, high = result.interval
     dash = "–" if _can_show("–") else "-"
-    return "" if math.isnan(low) else f"{low:.{decimals}f}{dash}{high:.{decimals}f}"
+    return "" if math.isnan(low) else f"{low:.{digits}f}{dash}{high:.{digits}f}"
 
 
 def _can_show(text: str) -> bool:

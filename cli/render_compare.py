@@ -34,15 +34,15 @@ def _table(comparison: Comparison) -> str:
     ]
     rows = []
     for result in comparison:
-        decimals = flat.decimals([result.a, result.b])
+        digits = flat.decimals([result.a, result.b])
         rows.append(
             [
                 result.column,
                 result.scope,
-                render.number(result.a, decimals),
-                render.number(result.b, decimals),
-                _signed(result.difference, decimals),
-                _interval(result.interval, decimals),
+                render.number(result.a, digits),
+                render.number(result.b, digits),
+                _signed(result.difference, digits),
+                _interval(result.interval, digits),
                 _p(result.p),
                 _p(result.p_holm),
                 f"{result.pairs:,}" if result.scope == "prompt" else "",
@@ -64,12 +64,12 @@ def _of(run: dict[str, Any]) -> str:
     return f"({run['model']})"
 
 
-def _signed(value: float, decimals: int) -> str:
-    return render.number(value, decimals) if math.isnan(value) else f"{value:+.{decimals}f}"
+def _signed(value: float, digits: int) -> str:
+    return render.number(value, digits) if math.isnan(value) else f"{value:+.{digits}f}"
 
 
-def _interval(ends: tuple[float, float], decimals: int) -> str:
-    return "" if math.isnan(ends[0]) else " to ".join(_signed(end, decimals) for end in ends)
+def _interval(ends: tuple[float, float], digits: int) -> str:
+    return "" if math.isnan(ends[0]) else " to ".join(_signed(end, digits) for end in ends)
 
 
 def _p(value: float) -> str:

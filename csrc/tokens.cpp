@@ -2,76 +2,12 @@
 
 #include <stdexcept>
 
+#include "byte_block.hpp"
+#include "mteval13a.hpp"
 #include "utf8.hpp"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 namespace divfast {
 namespace {
-
-// What 64 bytes hold, one bit a byte.
-class Block {
-  public:
-#if defined(__SSE2__)
-    explicit Block(const char* p) {
-        for (int i = 0; i < 4; ++i) bytes_[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
-    }
-    uint64_t equal(char c) const {
-        const __m128i wanted = _mm_set1_epi8(c);
-        return bits([&](__m128i b) { return _mm_cmpeq_epi8(b, wanted); });
-    }
-    uint64_t between(char low, char high) const {
-        const __m128i least = _mm_set1_epi8(low), width = _mm_set1_epi8(static_cast<char>(high - low));
-        return bits([&](__m128i b) {
-            const __m128i above = _mm_sub_epi8(b, least);
-            return _mm_cmpeq_epi8(_mm_min_epu8(above, width), above);
-        });
-    }
-    bool ascii() const {
-        const __m128i any = _mm_or_si128(_mm_or_si128(bytes_[0], bytes_[1]), _mm_or_si128(bytes_[2], bytes_[3]));
-        return _mm_movemask_epi8(any) == 0;
-    }
-
-  private:
-    template <typename Test>
-    uint64_t bits(const Test& test) const {
-        uint64_t out = 0;
-        for (int i = 0; i < 4; ++i) {
-            out |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(test(bytes_[i])))) << (16 * i);
-        }
-        return out;
-    }
-    __m128i bytes_[4];
-#else
-    explicit Block(const char* p) { std::memcpy(bytes_, p, 64); }
-    uint64_t equal(char c) const { return between(c, c); }
-    uint64_t between(char low, char high) const {
-        uint64_t out = 0;
-        for (int i = 0; i < 64; ++i) {
-            const auto above = static_cast<unsigned char>(bytes_[i] - low);
-            out |= static_cast<uint64_t>(above <= static_cast<unsigned char>(high - low)) << i;
-        }
-        return out;
-    }
-    bool ascii() const { return between('\x80', '\xFF') == 0; }
-
-  private:
-    char bytes_[64];
-#endif
-};
-
-// Gives look(block, begin) each run of 64 bytes, the last one padded with blanks.
-template <typename Look>
-void each_block(const char* p, const char* end, const Look& look) {
-    for (; end - p >= 64; p += 64) look(Block(p), p);
-    if (p == end) return;
-    char padded[64];
-    std::memset(padded, ' ', sizeof padded);
-    std::memcpy(padded, p, static_cast<size_t>(end - p));
-    look(Block(padded), p);
-}
 
 // Runs of bytes between gaps, from what each block says of where the gaps are.
 struct Runs {
@@ -207,77 +143,9 @@ void split_spaces(const char* p, const char* end, const char* limit, const Emit&
     emit(start, end, limit);
 }
 
-void replace_all(std::string& text, const char* what, const char* with) {
-    const size_t length = std::strlen(what);
-    size_t at = text.find(what);
-    if (at == std::string::npos) return;
-    std::string out;
-    size_t from = 0;
-    for (; at != std::string::npos; at = text.find(what, from)) {
-        out.append(text, from, at - from);
-        out += with;
-        from = at + length;
-    }
-    out.append(text, from, std::string::npos);
-    text.swap(out);
-}
-
-inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
-inline bool is_stop(char c) { return c == '.' || c == ','; }
-inline bool is_13a_symbol(char c) {
-    const auto b = static_cast<unsigned char>(c);
-    return (b >= 0x20 && b <= 0x26) || (b >= 0x28 && b <= 0x2B) || b == '/' || (b >= 0x3A && b <= 0x40) ||
-           (b >= 0x5B && b <= 0x60) || (b >= 0x7B && b <= 0x7E);
-}
-
-// mteval-v13a as sacrebleu writes it: literal replacements, then four substitutions in turn, each scanning
-// left to right without overlap. Working on bytes is the same as on characters, since every class is ASCII.
 template <typename Emit>
 void split_13a(const char* begin, const char* end, std::string& line, std::string& scratch, const Emit& emit) {
-    line.assign(begin, end);
-    replace_all(line, "<skipped>", "");
-    replace_all(line, "-\n", "");
-    replace_all(line, "\n", " ");
-    replace_all(line, "&quot;", "\"");
-    replace_all(line, "&amp;", "&");
-    replace_all(line, "&lt;", "<");
-    replace_all(line, "&gt;", ">");
-
-    scratch = " ";
-    for (const char c : line) {
-        if (is_13a_symbol(c)) {
-            scratch += ' ', scratch += c, scratch += ' ';
-        } else {
-            scratch += c;
-        }
-    }
-    scratch += ' ';
-
-    // ([^0-9])([.,]) -> \1 \2 and a space
-    line.clear();
-    for (size_t i = 0; i < scratch.size(); ++i) {
-        line += scratch[i];
-        if (i + 1 < scratch.size() && !is_digit(scratch[i]) && is_stop(scratch[i + 1])) {
-            line += ' ', line += scratch[++i], line += ' ';
-        }
-    }
-    // ([.,])([^0-9]) -> a space, \1, a space, \2
-    scratch.clear();
-    for (size_t i = 0; i < line.size(); ++i) {
-        if (i + 1 < line.size() && is_stop(line[i]) && !is_digit(line[i + 1])) {
-            scratch += ' ', scratch += line[i], scratch += ' ', scratch += line[++i];
-        } else {
-            scratch += line[i];
-        }
-    }
-    // ([0-9])(-) -> \1 \2 and a space
-    line.clear();
-    for (size_t i = 0; i < scratch.size(); ++i) {
-        line += scratch[i];
-        if (i + 1 < scratch.size() && is_digit(scratch[i]) && scratch[i + 1] == '-') {
-            line += ' ', line += scratch[++i], line += ' ';
-        }
-    }
+    spread_13a(begin, end, line, scratch);
     split_scratch(line, emit);
 }
 

@@ -85,6 +85,7 @@ def run_toy(monkeypatch):
         ("overlap-index", [{"megabytes": megabytes} for megabytes in (10, 100, 1000)], ["set"], Goal()),
         ("overlap-query", [{"megabytes": 1000}], [], Goal()),
         ("lexical", [{"text": "zeroeval"}], ["peers"], Goal(ratio=100)),
+        ("statistics", [{"text": "zeroeval"}], ["peers"], Goal()),
         ("compression", [{"text": "zeroeval"}], ["gzip"], Goal()),
         ("self-repetition", [{"text": "zeroeval"}], ["diversity"], Goal()),
         ("entropy", [{"text": "zeroeval"}], ["Counter"], Goal()),

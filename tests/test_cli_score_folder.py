@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_leaves_the_old_pair(tmp_path, monkeypatch, file):
     if file == "report.json":
         monkeypatch.setattr(Path, "write_text", full)
     else:
-        monkeypatch.setattr("divfast.result.pq.write_table", full)
+        monkeypatch.setattr("divfast.output.pq.write_table", full)
     result = run(DPO, "-m", "ead", "-o", tmp_path)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (

@@ -165,7 +165,7 @@ def test_other_arguments_will_not_do():
         ValueError, match=r"takes \(token_ids, row_offsets, groups, \.\.\.\), not \(rows, groups\)"
     ):
         metric("odd", unit="u", higher="h")(numba.njit(nogil=True)(lambda rows, groups: groups))
-    with pytest.raises(ValueError, match=r"parameters=\{'mode': divfast\.registry\.Kind"):
+    with pytest.raises(ValueError, match=r"parameters=\{'mode': divfast\.kinds\.Kind"):
         metric("odd", unit="u", higher="h")(lambda rows, groups, *, mode="fast": groups)
     with pytest.raises(ValueError, match="must be letters, digits"):
         metric("o:d", unit="u", higher="h")(lambda rows, groups: groups)

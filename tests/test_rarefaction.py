@@ -132,7 +132,9 @@ def test_every_sample_is_drawn_equally_often(size, k):
 def test_balance_takes_variance_out():
     # The number of b among the samples is a sum over samples: any balanced round gives its expectation exactly.
     metric = replace(
-        parse_spec("distinct").metric, function=lambda rows, groups: rows.lengths.reshape(-1, 4).mean(1)
+        parse_spec("distinct").metric,
+        function=lambda rows, groups: rows.lengths.reshape(-1, 4).mean(1),
+        statistics=None,
     )
     rows = Samples.from_lists([["b" * i for i in range(10)]]).text
     values, drawn = one(metric, {}, rows, np.array([0, 10]), np.array([np.nan]), 4, draws=5)

@@ -167,7 +167,7 @@ def test_save_leaves_nothing_half_written(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("divfast.result.pq.write_table", full)
+    monkeypatch.setattr("divfast.output.pq.write_table", full)
     with pytest.raises(DivfastError, match=r"groups\.parquet: cannot be written: no space left on device"):
         report.save(tmp_path)
     assert (tmp_path / "report.json").read_bytes() == before

@@ -34,6 +34,26 @@ class UniqueCorpus(NgramCorpus):
         return different / total if total else np.nan
 
 
+def expected_unique(
+    rows: Ragged, groups: NDArray[np.int64], k: int, *, normalize: str
+) -> NDArray[np.float64]:
+    """Return what is expected of k of the samples of every group, ``float64[g]``; NaN where it has fewer.
+
+    Of m equal samples among K, none is drawn with odds C(K - m, k) / C(K, k) (Hurlbert 1971).
+    """
+    sizes = np.diff(groups)
+    inside = fingerprints(rows.slice(int(groups[0]), int(groups[-1])), normalize)
+    samples = np.stack([np.repeat(np.arange(len(sizes)), sizes).astype(np.uint64), inside])
+    (group, _), equal = np.unique(samples, axis=1, return_counts=True)
+    of = sizes[group.astype(np.int64)]
+    absent = np.ones(len(equal))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for drawn in range(k):
+            absent *= np.maximum(of - equal - drawn, 0) / (of - drawn)
+        different = np.bincount(group.astype(np.int64), 1.0 - absent, len(sizes))
+    return np.where(sizes >= k, different / k, np.nan)
+
+
 @metric(
     "unique",
     view="text",
@@ -41,6 +61,7 @@ class UniqueCorpus(NgramCorpus):
     higher="more diverse",
     bounds=(0, 1),
     corpus=UniqueCorpus,
+    expectation=expected_unique,
     parameters={"normalize": choice("none", "space", "lower")},
 )
 def unique(rows: Ragged, groups: NDArray[np.int64], *, normalize: str = "space") -> NDArray[np.float64]:
@@ -70,7 +91,8 @@ def unique(rows: Ragged, groups: NDArray[np.int64], *, normalize: str = "space")
 
     References
     ----------
-    As the uniqueness of generated molecules: Brown, Fiscato, Segler and Vaucher (2019), "GuacaMol: Benchmarking Models
+    Its expectation on fewer samples: Hurlbert (1971), "The Nonconcept of Species Diversity", Ecology 52(4). As the
+    uniqueness of generated molecules: Brown, Fiscato, Segler and Vaucher (2019), "GuacaMol: Benchmarking Models
     for de Novo Molecular Design", arXiv 1811.09621.
 
     Examples

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import types
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -128,13 +130,64 @@ def _length() -> Callable[[Samples], float]:
     return lambda samples: float(np.mean([len(sample.split()) for sample in samples]))
 
 
+def _self_bleu() -> Callable[[Samples], float]:
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+    smooth = SmoothingFunction().method1
+
+    def value(samples: Samples) -> float:
+        words = [sample.split() for sample in samples]
+        return float(
+            np.mean(
+                [
+                    sentence_bleu(words[:i] + words[i + 1 :], row, smoothing_function=smooth)
+                    for i, row in enumerate(words)
+                ]
+            )
+        )
+
+    return value
+
+
+def _mean_of_pairs(of_pair: Callable[[Any, Any], float]) -> Callable[[Sequence[Any]], float]:
+    return lambda rows: float(np.mean([of_pair(a, b) for a, b in combinations(rows, 2)]))
+
+
+def _rouge_l() -> Callable[[Samples], float]:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    # F1 is symmetric, so one direction will do.
+    return _mean_of_pairs(lambda a, b: scorer.score(a, b)["rougeL"].fmeasure)
+
+
+def _edit() -> Callable[[Samples], float]:
+    from rapidfuzz.distance.Levenshtein import normalized_distance
+
+    return _mean_of_pairs(normalized_distance)
+
+
+def _jaccard() -> Callable[[Samples], float]:
+    mean = _mean_of_pairs(lambda a, b: 1 - len(a & b) / len(a | b))
+    return lambda samples: mean([set(re.findall(r"[^\W_]+", sample.lower())) for sample in samples])
+
+
+def _chrf() -> Callable[[Samples], float]:
+    from sacrebleu import CHRF
+
+    chrf = CHRF()
+    return _mean_of_pairs(
+        lambda a, b: (chrf.sentence_score(a, [b]).score + chrf.sentence_score(b, [a]).score) / 2
+    )
+
+
 ENTROPY = Peer("entropy", _entropy)
 COMPRESSION = Peer("compression", _gzip)
 SELF_REPETITION = Peer(
     "self_repetition", _diversity("self_repetition", "self_repetition_score", verbose=False)
 )
-# One line for every lexical metric: all of them are asked for at once, the peers one after the other.
-PEERS: tuple[Peer, ...] = (
+# All of these are asked for at once, the peers one after the other.
+STATISTICS: tuple[Peer, ...] = (
     Peer("ead", _ead),
     *(Peer(f"distinct:n={n}", _distinct(n)) for n in (1, 2, 3)),
     Peer("ngram_diversity", _diversity("ngram_diversity", "ngram_diversity_score")),
@@ -146,6 +199,14 @@ PEERS: tuple[Peer, ...] = (
     Peer("zipf", _zipf),
     Peer("unique", _unique),
     Peer("length", _length),
+)
+# What looks at every pair of samples.
+PAIRS = (
+    Peer("self_bleu", _self_bleu),
+    Peer("rouge_l", _rouge_l),
+    Peer("edit", _edit),
+    Peer("jaccard", _jaccard),
+    Peer("chrf", _chrf),
 )
 
 
@@ -198,20 +259,22 @@ def _case(
     peers: Sequence[Peer],
     peer: str,
     tolerance: Tolerance,
-    goal: Goal,
-    packages: tuple[str, ...],
+    packages: tuple[str, ...] = (),
+    *,
+    sizes: tuple[dict[str, Any], ...] = ({"text": "zeroeval", "prompts": 60}, {"text": "zeroeval"}),
+    goal: Goal | None = None,
 ) -> Case:
     return Case(
         name,
         summary,
-        ({"text": "zeroeval", "prompts": 60}, {"text": "zeroeval"}),
+        sizes,
         {"text": "zipf", "prompts": 4, "samples": 8},
         (
             Implementation("divfast", _mine(peers), ("numpy", "pyarrow")),
             Implementation(peer, _theirs(peers), packages),
         ),
         tolerance,
-        goal,
+        goal or Goal(),
     )
 
 
@@ -229,28 +292,40 @@ def _pooled(place: Place, *, samples: int, words: int) -> Prepared:
     )
 
 
+# Two of the peers round to three decimals, or subtract where digits are lost.
+_ROUNDED = Tolerance(relative=1e-6, absolute=6e-4)
+_PACKAGES = ("diversity", "lexical-diversity", "nltk")
+
 CASES = (
     _case(
         "lexical",
         "all lexical metrics of every prompt at once; the peers one after the other",
-        PEERS,
+        (*STATISTICS, *PAIRS),
         "peers",
-        # Two of the peers round to three decimals, or subtract where digits are lost.
-        Tolerance(relative=1e-6, absolute=6e-4),
-        Goal(ratio=100),
-        ("diversity", "lexical-diversity", "nltk"),
+        _ROUNDED,
+        (*_PACKAGES, "rouge-score", "RapidFuzz", "sacrebleu"),
+        # At some hundred pairs a second, the peers would take days for all prompts.
+        sizes=({"text": "zeroeval", "prompts": 2},),
+        goal=Goal(ratio=100),
     ),
-    _case("compression", "gzip ratio of every prompt", [COMPRESSION], "gzip", Tolerance(), Goal(), ()),
+    _case(
+        "statistics",
+        "all lexical metrics but those of pairs; the peers one after the other",
+        STATISTICS,
+        "peers",
+        _ROUNDED,
+        _PACKAGES,
+    ),
+    _case("compression", "gzip ratio of every prompt", [COMPRESSION], "gzip", Tolerance()),
     _case(
         "self-repetition",
         "self-repetition of every prompt",
         [SELF_REPETITION],
         "diversity",
         _CLOSE,
-        Goal(),
         ("diversity", "nltk"),
     ),
-    _case("entropy", "entropy of the words of every prompt", [ENTROPY], "Counter", _CLOSE, Goal(), ()),
+    _case("entropy", "entropy of the words of every prompt", [ENTROPY], "Counter", _CLOSE),
     Case(
         "texts-pooled",
         "statistics of n-grams of all samples together",
