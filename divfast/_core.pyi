@@ -134,6 +134,12 @@ def type_token(
 def text_fingerprints(values: _Bytes, offsets: _Ints, normalize: str, threads: int = 0) -> _Fingerprints:
     """Return a fingerprint of every text, once made alike: ``none``, ``space`` or ``lower``."""
 
+def add_outer_products(products: _Floats, rows: NDArray[np.float32] | _Floats, threads: int = 0) -> None:
+    """Add the outer products of all rows to the upper triangle of `products`, ``float64[d, d]``, in place.
+
+    What stands below the diagonal is undefined.
+    """
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast import _core, engine
 from divfast.kinds import positive_real
 from divfast.registry import Preset, metric
 
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
-_CHUNK_BYTES = 64 << 20
 # Groups of one size are taken together, few enough that their rows stay in a core's cache.
 _BATCH_BYTES = 2 << 20
 
@@ -67,7 +67,7 @@ def _of_products(
 
 
 class VendiCorpus:
-    """Vendi Score of all rows together; holds the d x d sum of their outer products in float64."""
+    """Vendi Score of all rows together; holds the d x d sum of their outer products, upper triangle, in float64."""
 
     def __init__(self, *, q: float, preset: Preset = "default") -> None:
         self.q = q
@@ -89,14 +89,14 @@ class VendiCorpus:
                 return
             self.products = np.zeros((d, d))
             for kept in self.rows:
-                self.products += kept.T @ kept
+                self._add_products(kept)
             self.rows = []
-        step = max(1024, _CHUNK_BYTES // (8 * d))
-        for start in range(0, len(rows), step):
-            # Products in float64: those of float32 turn zero eigenvalues into 1e-9, which low orders q would
-            # count.
-            chunk = rows[start : start + step].astype(np.float64)
-            self.products += chunk.T @ chunk
+        self._add_products(rows)
+
+    def _add_products(self, rows: NDArray[np.floating[Any]]) -> None:
+        assert self.products is not None
+        # In float64: products of float32 turn zero eigenvalues into 1e-9, which low orders q would count.
+        _core.add_outer_products(self.products, rows, threads=engine.threads())
 
     def merge(self, other: VendiCorpus) -> None:
         """Take what another accumulator has seen."""
@@ -107,7 +107,7 @@ class VendiCorpus:
         mine, self.rows = self.rows, []
         self.products = other.products.copy() if self.products is None else self.products + other.products
         for kept in mine:
-            self.products += kept.T @ kept
+            self._add_products(kept)
         self.count += other.count
 
     def result(self) -> float:
@@ -120,7 +120,8 @@ class VendiCorpus:
             kept = np.concatenate(self.rows)
             products = kept @ kept.T
         else:
-            products = self.products
+            upper = np.triu(self.products)
+            products = upper + np.triu(upper, 1).T
         return float(_of_products(products[None], self.q, self.preset, self.count - len(products))[0])
 
 
