@@ -39,7 +39,9 @@ def sniff(source: Source) -> bool:
 def records(source: Source, reading: Reading) -> Iterator[Records]:
     """Yield the records of the file."""
     line = 1
-    for carried, batches in _parsed(source.windows(reading.options.block_bytes), reading):
+    # Half a block: two windows are read and parsed at a time.
+    windows = source.windows(max(1, reading.options.block_bytes // 2))
+    for carried, batches in _parsed(windows, reading):
         while batches:
             batch = batches.pop(0)
             for at, what in batch["errors"]:
