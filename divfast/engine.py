@@ -4,10 +4,12 @@ and in much.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from threading import Event
 from typing import TypeVar
 
 from divfast import env
@@ -80,18 +82,43 @@ def map_ordered(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """Yield from `items`, producing the next item on another thread while the caller works on this one."""
+    return map_ahead(lambda item: item, items, 1)
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Apply `function` to every item on other threads while the caller works, and yield results in order.
+
+    Items are produced one at a time, in order, no more than `workers` beyond the result that the caller works on: when
+    one is produced, all but the `workers` - 1 before it are done with.
+    """
     iterator = iter(items)
     end = object()
-    pool = ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(workers)
 
-    def step() -> T | object:
-        return next(iterator, end)
+    def step(turn: Event, after: Event) -> R | object:
+        # Steps start in order, so whoever is waited for here is under way.
+        turn.wait()
+        try:
+            item = next(iterator, end)
+        finally:
+            after.set()
+        return end if item is end else function(item)  # type: ignore[arg-type]
+
+    last = Event()
+    last.set()
+    pending: deque[Future[R | object]] = deque()
+
+    def submit() -> None:
+        nonlocal last
+        turn, last = last, Event()
+        pending.append(pool.submit(copy_context().run, step, turn, last))
 
     try:
-        pending = pool.submit(copy_context().run, step)
-        while (item := pending.result()) is not end:
-            pending = pool.submit(copy_context().run, step)
-            yield item  # type: ignore[misc]
+        for _ in range(workers):
+            submit()
+        while (result := pending.popleft().result()) is not end:
+            submit()
+            yield result  # type: ignore[misc]
     finally:
         # Nobody waits here: after an error it may be the garbage collector that ends this, and that may run inside a
         # thread which is just starting and holds what the end of another one needs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -168,3 +169,37 @@ def test_leaving_what_is_read_ahead_waits_for_nothing():
     reading.close()
     left.set()
     assert went_on.wait(timeout=20)
+
+
+def test_several_at_a_time_come_in_order_and_reach_no_further_than_they_may():
+    produced, done = [], []
+
+    def items():
+        for i in range(20):
+            produced.append(i)
+            # With three at work, those before the last two have been handed over.
+            assert i - len(done) <= 3
+            yield i
+
+    def slow_when_even(i):
+        time.sleep(0.01 if i % 2 == 0 else 0)
+        return i * i
+
+    for square in engine.map_ahead(slow_when_even, items(), 3):
+        done.append(square)
+    assert done == [i * i for i in range(20)]
+    assert produced == list(range(20))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_first_bad_line_is_named_and_skipped_ones_are_in_order(tmp_path, threads):
+    path = tmp_path / "dump.jsonl"
+    lines = [json.dumps({"id": str(i), "outputs": [f"text {i}"]}) for i in range(1, 3001)]
+    for bad in (700, 701, 2500):
+        lines[bad - 1] = '{"id": "x", "outputs": 3}'
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"dump\.jsonl:700: "):
+        list(divfast.read(path, threads=threads, block_bytes=4096))
+    blocks = divfast.read(path, threads=threads, block_bytes=4096, on_error="skip")
+    assert sum(block.rows for block in blocks) == 2997
+    assert [where.split(": ")[0].rsplit(":", 1)[1] for where in blocks.skipped] == ["700", "701", "2500"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -38,41 +38,48 @@ def sniff(source: Source) -> bool:
 
 def records(source: Source, reading: Reading) -> Iterator[Records]:
     """Yield the records of the file."""
-    windows: Iterator[memoryview | bytes] = source.windows(reading.options.block_bytes)
-    if reading.options.threads > 1:
-        windows = engine.ahead(windows)
-    parsed = _parsed(windows, reading)
-    # The first window by itself: only then is it known whether the others are read for their ids alone.
-    rest = engine.ahead(parsed) if reading.options.threads > 1 else parsed
-    for carried, batches in chain(islice(parsed, 1), rest):
+    line = 1
+    # Half a block: two windows are read and parsed at a time.
+    windows = source.windows(max(1, reading.options.block_bytes // 2))
+    for carried, batches in _parsed(windows, reading):
         while batches:
             batch = batches.pop(0)
             for at, what in batch["errors"]:
-                reading.bad(at, what, _remedy(what))
+                reading.bad(line + at, what, _remedy(what))
             if len(batch["lines"]):
-                yield _records_of(batch, carried, reading)
+                yield _records_of(batch, carried, line, reading)
+            line += batch["line_count"]
 
 
 def _parsed(windows: Iterator[memoryview | bytes], reading: Reading) -> Iterator[tuple[list[str], list[Any]]]:
     """Yield the names of the columns and the batches of every window."""
-    line = 1
-    for window in windows:
-        wanted = () if reading.survey else reading.options.wanted
-        carried = [*META_FIELDS, *wanted, *(alias for name in wanted for alias in ALIASES.get(name, ()))]
-        batches = _core.parse_jsonl(
-            window,
-            line,
-            outputs=list(reading.options.output_fields),
-            ids=list(reading.options.id_fields),
-            prompts=list(reading.options.prompt_fields),
-            qualifiers=list(QUALIFIERS),
-            carried=carried,
-            skip=reading.options.on_error == "skip",
-            threads=reading.options.threads,
-            texts=not reading.survey,
-        )
-        line += sum(batch["line_count"] for batch in batches)
-        yield carried, batches
+    threads = reading.options.threads
+    # The first window by itself: only then is it known whether the others are read for their ids alone.
+    for window in islice(windows, 1):
+        yield _parse(window, reading, threads)
+    if threads == 1:
+        yield from (_parse(window, reading, 1) for window in windows)
+    else:
+        # Two at a time, each read and parsed on one thread; no more, since a window's buffer is used again.
+        yield from engine.map_ahead(lambda window: _parse(window, reading, (threads + 1) // 2), windows, 2)
+
+
+def _parse(window: memoryview | bytes, reading: Reading, threads: int) -> tuple[list[str], list[Any]]:
+    wanted = () if reading.survey else reading.options.wanted
+    carried = [*META_FIELDS, *wanted, *(alias for name in wanted for alias in ALIASES.get(name, ()))]
+    batches = _core.parse_jsonl(
+        window,
+        0,
+        outputs=list(reading.options.output_fields),
+        ids=list(reading.options.id_fields),
+        prompts=list(reading.options.prompt_fields),
+        qualifiers=list(QUALIFIERS),
+        carried=carried,
+        skip=reading.options.on_error == "skip",
+        threads=threads,
+        texts=not reading.survey,
+    )
+    return carried, batches
 
 
 def _remedy(what: str) -> str | None:
@@ -81,7 +88,7 @@ def _remedy(what: str) -> str | None:
     return None
 
 
-def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) -> Records:
+def _records_of(batch: Mapping[str, Any], carried: list[str], line: int, reading: Reading) -> Records:
     reading.count("null_outputs", batch["null_outputs"])
     reading.count("lone_surrogates", batch["lone_surrogates"])
     raw = {
@@ -93,13 +100,14 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) 
         if name in raw:
             _note_column(name, raw[name], reading)
     bounds = batch["records"]
+    lines = batch["lines"] + line
     per_sample, per_prompt = {}, {}
     for name in reading.options.wanted:
         found = [raw[known] for known in (name, *ALIASES.get(name, ())) if known in raw]
         if not found:
             continue
         if name in PER_SAMPLE_FIELDS:
-            per_sample[name] = _per_sample(name, found[0], bounds, batch["lines"], reading)
+            per_sample[name] = _per_sample(name, found[0], bounds, lines, reading)
         else:
             per_prompt[name] = column(_values(found[0]))
     return Records(
@@ -110,7 +118,7 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], reading: Reading) 
         prompts=Ragged(*batch["prompts"]),
         has_prompt=batch["has_prompt"],
         keys=Ragged(*batch["keys"]),
-        lines=batch["lines"].tolist(),
+        lines=lines.tolist(),
         per_sample=per_sample,
         per_prompt=per_prompt,
     )
