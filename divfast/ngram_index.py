@@ -54,8 +54,10 @@ class IndexFacts:
 
 
 def is_index(path: str | Path) -> bool:
-    """Whether a file is an index, by its first bytes."""
+    """Whether a file is an index, by its first bytes. A pipe is none: what is read of it is gone."""
     try:
+        if not Path(path).is_file():
+            return False
         with Path(path).open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:

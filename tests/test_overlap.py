@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -299,6 +300,15 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         done = subprocess.run(words_, capture_output=True, text=True, check=True)
         assert "t.idx: cannot be written: file too large." in done.stdout
     assert [one.name for one in tmp_path.iterdir()] == ["train.jsonl"]
+
+
+def test_a_pipe_is_read_from_its_start(tmp_path):
+    os.mkfifo(tmp_path / "train.txt")
+    writer = threading.Thread(target=(tmp_path / "train.txt").write_text, args=["a b c d " * 10_000])
+    writer.start()
+    facts = build_index(str(tmp_path / "train.txt"), tmp_path / "t.idx", n=2)
+    writer.join()
+    assert facts.tokens == 40_000
 
 
 def test_an_interrupted_build_leaves_nothing(tmp_path):
