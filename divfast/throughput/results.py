@@ -74,9 +74,13 @@ def beside(rows: Sequence[Row]) -> list[tuple[str, ...]]:
             lines.append((*here, "", _absolute(own), _least(own), _peak(own), ""))
         if own["status"] == "ok":
             for row in peers:
-                speed = f"{row['ratio']:,.3g}" if "ratio" in row else row["status"]
+                speed = _times(row["ratio"]) if "ratio" in row else row["status"]
                 lines.append((*here, row["implementation"], speed, _least(row), _peak(own), _peak(row)))
     return lines
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
