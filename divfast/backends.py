@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast.errors import BackendError
 from divfast.registry import Metric
 from divfast.samples import Ragged
 
@@ -120,4 +121,11 @@ def _plain(rows: Any) -> Any:
 def _reference(metric: Metric) -> Callable[..., NDArray[np.float64]]:
     module = importlib.import_module(f"divfast.reference.{metric.name}")
     function: Callable[..., NDArray[np.float64]] = getattr(module, metric.name)
-    return function
+
+    def obvious(*rows: Any, **parameters: Any) -> NDArray[np.float64]:
+        try:
+            return function(*rows, **parameters)
+        except NotImplementedError as error:
+            raise BackendError(f"{error}.", remedy="Use --backend auto.") from None
+
+    return obvious

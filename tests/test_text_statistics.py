@@ -13,7 +13,7 @@ import pytest
 import divfast
 from conftest import parity_case, parity_files
 from divfast import _core
-from divfast.errors import MetricError
+from divfast.errors import BackendError, MetricError
 from divfast.registry import all_metrics, parse_spec
 from divfast.samples import Ragged
 from divfast.throughput.case import Absent
@@ -311,3 +311,8 @@ def test_groups_need_not_begin_with_the_first_row():
             inner = parsed.metric.function(view, np.array([1, 3, 4]), **words)
             cut = parsed.metric.function(view.slice(1, 4), np.array([0, 2, 3]), **words)
             np.testing.assert_allclose(inner, cut, **EXACT)
+
+
+def test_a_reference_without_a_codec_is_one_sentence():
+    with pytest.raises(BackendError, match="the reference has gzip and xz"):
+        divfast.score([["a b", "a c"]], ["compression:codec=zstd"], backend="reference")
