@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-_NOT_COMMANDS = ("flat", "options", "progress", "render", "render_compare")
+_NOT_COMMANDS = ("flat", "options", "progress")
 _FIRST = ("score", "compare")
 
 
@@ -28,8 +28,8 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, the main one first."""
-        found = {module.name for module in pkgutil.iter_modules(__path__)} - set(_NOT_COMMANDS)
-        return [*_FIRST, *sorted(found - set(_FIRST))]
+        names = {module.name for module in pkgutil.iter_modules(__path__)} - {*_NOT_COMMANDS, *_FIRST}
+        return [*_FIRST, *sorted(name for name in names if not name.startswith("render"))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""

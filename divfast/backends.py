@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from divfast.errors import BackendError
 from divfast.registry import Metric
-from divfast.samples import Ragged
+from divfast.viewed import concat_rows, plain_rows
 
 BACKENDS = ("reference", "cpu", "cuda")
 
@@ -60,7 +60,7 @@ def per_group(
     """Yield the value of every group of a block, for each metric with its parameters and the key of its rows."""
     if backend == "reference":
         for metric, parameters, key in calls:
-            yield _reference(metric)(_plain(rows[key]), groups, **parameters)
+            yield _reference(metric)(plain_rows(rows[key]), groups, **parameters)
         return
     wanted = [_wanted(metric, parameters, key) for metric, parameters, key in calls]
     orders: dict[Any, int] = {}
@@ -102,20 +102,12 @@ class _ReferenceCorpus:
         self._rows: list[Any] = []
 
     def add(self, rows: Any) -> None:
-        self._rows.extend(_plain(rows))
+        if len(rows):
+            self._rows.append(rows)
 
     def result(self) -> float:
-        rows: Any = (
-            np.array(self._rows) if self._rows and isinstance(self._rows[0], np.ndarray) else self._rows
-        )
-        return float(self._function(rows, [0, len(rows)], **self._parameters)[0])
-
-
-def _plain(rows: Any) -> Any:
-    """Return rows as the reference takes them: strings, lists of tokens, or float64 vectors."""
-    if not isinstance(rows, Ragged):
-        return np.asarray(rows, np.float64)
-    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
+        rows = plain_rows(concat_rows(self._rows)) if self._rows else []
+        return float(self._function(rows, [0, sum(map(len, self._rows))], **self._parameters)[0])
 
 
 def _reference(metric: Metric) -> Callable[..., NDArray[np.float64]]:

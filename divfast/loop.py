@@ -21,9 +21,10 @@ from divfast.rarefaction import CorpusSubsets, PromptSubsets, Rarefied
 from divfast.readers import Blocks
 from divfast.registry import BUILT_IN
 from divfast.result import Result, Signature
-from divfast.samples import Ragged, Samples
+from divfast.samples import Samples
 from divfast.scope import Scope, first_rows
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+from divfast.viewed import take_rows
 
 
 @dataclass
@@ -45,9 +46,7 @@ def score_blocks(
     progress: Progress | None,
 ) -> Scored:
     """Score one dump, called `name` unless it names its model."""
-    views: dict[str, Any] = dict(plan.views)
-    if plan.vectors is not None:
-        views["vectors"] = plan.vectors(path)
+    views: dict[str, Any] = {**plan.views, **{key: opened(path) for key, opened in plan.of_dump.items()}}
     keys = [plan.view(spec) for spec in plan.specs]
     corpora: dict[Scope, Sequence[Any]] = {
         scope: [accumulator(spec.metric, plan.parameters(spec), plan.backend) for spec in plan.specs]
@@ -79,10 +78,7 @@ def score_blocks(
         for scope, accumulators in takers.items():
             chosen = rows
             if scope == "first":
-                chosen = {
-                    key: view.take(first) if isinstance(view, Ragged) else view[first]
-                    for key, view in rows.items()
-                }
+                chosen = {key: take_rows(of, first) for key, of in rows.items()}
             for corpus, key in accumulators:
                 corpus.add(chosen[key])
             at_n[scope].add(chosen)
@@ -114,10 +110,18 @@ def score_blocks(
 
 
 def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
-    """Return the named rows, one a group."""
-    g = len(rows)
-    names = pa.nulls(g, pa.large_string())
-    return Samples(block.text.take(rows), np.arange(g + 1), names, names, block.positions[rows])
+    """Return the named rows, one a group, each with what the dump says of it and of its prompt."""
+    taken, groups = pa.array(rows), pa.array(np.searchsorted(block.groups, rows, side="right") - 1)
+    return Samples(
+        block.text.take(rows),
+        np.arange(len(rows) + 1),
+        block.ids.take(groups),
+        block.prompts.take(groups),
+        block.positions[rows],
+        {name: column.take(taken) for name, column in block.per_sample.items()},
+        {name: column.take(groups) for name, column in block.per_prompt.items()},
+        block.meta,
+    )
 
 
 def _results(

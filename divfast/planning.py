@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from divfast.backends import BACKENDS, why_not
-from divfast.dumps import Progress, stem
 from divfast.errors import BackendError, MetricError, nearest
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.scope import SCOPES, Scope, check_scope
 from divfast.views import View
-from divfast.views.text import Text
-from divfast.views.tokens import open_tokenizer
+from divfast.views.opening import KINDS, Opener, Sources, open_tokenizers
 
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
@@ -33,12 +30,13 @@ class Plan:
     Attributes
     ----------
     views : Mapping[str, View]
-        The view over texts as ``text``, those over tokens by tokenizer; under the empty name the tokenizer that was
-        asked for, for all metrics.
-    vectors : callable, optional
-        Opens the view over vectors for a dump; None where no metric needs one.
-    shares_vectors : bool
-        Whether all dumps share one view over vectors, an encoder, and so are scored one after the other.
+        The views over tokens by tokenizer; under the empty name the tokenizer that was asked for, for all metrics.
+    of_dump : Mapping[str, Callable]
+        What opens each of the other views for a dump, by the name of its kind.
+    is_shared : bool
+        Whether all dumps share a view that costs much to run, and so are scored one after the other.
+    columns : tuple of str
+        Columns of a dump that the views need.
     at_k, at_n : sequence of int
         Sizes to which prompts and the corpus are rarefied.
     subsets, corpus_draws : int
@@ -53,8 +51,9 @@ class Plan:
     backend: str
     seed: int
     views: Mapping[str, View]
-    vectors: Callable[[Path | None], View] | None
-    shares_vectors: bool
+    of_dump: Mapping[str, Opener]
+    is_shared: bool
+    columns: tuple[str, ...]
     at_k: Sequence[int]
     at_n: Sequence[int]
     subsets: int
@@ -77,7 +76,7 @@ class Plan:
         return scope == "pooled" and hasattr(spec.metric.corpus, "samples")
 
     def view(self, spec: MetricSpec) -> str:
-        """Return the key of the view that a metric eats; that over vectors is ``vectors``."""
+        """Return the key of the view that a metric eats: its kind, or the tokenizer."""
         if spec.metric.view != "tokens":
             return spec.metric.view
         return "" if "" in self.views else spec.metric.tokenizers[self.preset]
@@ -89,13 +88,8 @@ def make_plan(
     preset: str,
     backend: str,
     seed: int,
-    tokenizer: str | None,
+    sources: Sources,
     vocab_size: int | None,
-    encoder: str | None,
-    dtype: str,
-    embeddings: Any,
-    cache: bool,
-    progress: Progress | None,
     at_k: Sequence[int],
     at_n: Sequence[int],
     draws: int | None,
@@ -112,27 +106,22 @@ def make_plan(
         raise MetricError(f"unknown preset {preset!r}.", remedy=nearest(preset, PRESETS))
     if backend not in ("auto", *BACKENDS):
         raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, ["auto", *BACKENDS]))
-    if encoder is not None and embeddings is not None:
-        raise MetricError(
-            "an encoder and embeddings were both given.", remedy="Give one of --encoder and --embeddings."
-        )
-    has_vectors = encoder is not None or embeddings is not None
-    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
-    opened: dict[str, Any] = {"": open_tokenizer(tokenizer)} if tokenizer is not None else {}
-    if vocab_size is None and tokenizer is not None:
-        vocab_size = opened[""].vocab_size
+    sources.check()
+    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if sources.has_vectors else ()))
+    views = open_tokenizers(sources, ())
+    if vocab_size is None and views:
+        vocab_size = views[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
     specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
                 raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
+    kinds = {spec.metric.view: KINDS[spec.metric.view] for spec in specs if spec.metric.view != "tokens"}
     for spec in specs:
-        if spec.metric.view == "vectors" and not has_vectors:
-            raise MetricError(
-                f"{spec.metric.name} needs vectors.",
-                remedy="Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings.",
-            )
+        remedy = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None
+        if remedy is not None:
+            raise MetricError(f"{spec.metric.name} needs {spec.metric.view}.", remedy=remedy)
     wanted: list[Scope] = [check_scope(name) for name in scopes or SCOPE_DEFAULT]
     for spec in specs:
         if spec.metric.corpus is None and scopes and any(scope != "prompt" for scope in wanted):
@@ -150,23 +139,19 @@ def make_plan(
     if draws is not None and not 1 <= draws <= _MOST_DRAWS:
         raise MetricError(f"draws must be from 1 to {_MOST_DRAWS:,}, got {draws}.")
     checked: Preset = "paper" if preset == "paper" else "default"
-    if tokenizer is None:
-        names = {spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"}
-        opened = {name: open_tokenizer(name) for name in sorted(names)}
-    if any(spec.metric.view == "text" for spec in specs):
-        opened["text"] = Text()
-    vectors = None
-    if any(spec.metric.view == "vectors" for spec in specs):
-        vectors = _vectors_opener(encoder, dtype, embeddings, cache, progress)
+    if sources.tokenizer is None:
+        names = [spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"]
+        views = open_tokenizers(sources, names)
     plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
         checked,
         backend,
         seed,
-        opened,
-        vectors,
-        encoder is not None,
+        views,
+        {name: kind.open(sources) for name, kind in kinds.items()},
+        any(kind.is_shared(sources) for kind in kinds.values()),
+        tuple(dict.fromkeys(column for kind in kinds.values() for column in kind.columns(sources))),
         sizes_k,
         sizes_n,
         draws or SUBSETS,
@@ -195,21 +180,3 @@ def _sizes(name: str, given: Sequence[int]) -> list[int]:
         if size < 1:
             raise MetricError(f"{name} must be whole numbers of at least 1, got {size}.")
     return list(dict.fromkeys(given))
-
-
-def _vectors_opener(
-    encoder: str | None, dtype: str, embeddings: Any, cache: bool, progress: Progress | None
-) -> Callable[[Path | None], View]:
-    from divfast.views import vectors
-
-    if encoder is not None:
-        shared = vectors.open_encoder(encoder, dtype=dtype, cache=cache, progress=progress)
-        return lambda path: shared
-
-    def brought(path: Path | None) -> View:
-        where = embeddings
-        if isinstance(where, str) and path is not None:
-            where = where.replace("{stem}", stem(path))
-        return vectors.open_embeddings(where)
-
-    return brought

@@ -19,6 +19,7 @@ from divfast.planning import SUBSETS, Plan
 from divfast.registry import Metric, MetricSpec
 from divfast.samples import Ragged, Samples
 from divfast.sampling import RowSample
+from divfast.viewed import row_bytes, take_rows
 from divfast.views.cache import content_keys
 
 _CHUNK_BYTES = 32 << 20
@@ -215,8 +216,8 @@ def at_k(
     if not averaged:
         return out, set()
     needed = {calls[i][2] for i in averaged}
-    row_bytes = sum((_row_bytes(rows[key]) for key in needed), np.full(len(rows[min(needed)]), 8))
-    ends = np.concatenate([[0], np.cumsum(row_bytes)])
+    weights = sum((row_bytes(rows[key]) for key in needed), np.full(len(rows[min(needed)]), 8))
+    ends = np.concatenate([[0], np.cumsum(weights)])
     group_bytes = ends[groups[1:]] - ends[groups[:-1]]
     drawn = False
     for size in np.unique(sizes[enough]).tolist():
@@ -230,8 +231,8 @@ def at_k(
             picked = (groups[index][:, None, None] + subsets).reshape(-1, k)
             scores = np.empty((len(averaged), len(picked)))
             # Only a group that is too large for a chunk is cut here, between its subsets.
-            for part in _chunks(row_bytes[picked].sum(axis=1)):
-                taken = {key: _take(rows[key], picked[part].ravel()) for key in needed}
+            for part in _chunks(weights[picked].sum(axis=1)):
+                taken = {key: take_rows(rows[key], picked[part].ravel()) for key in needed}
                 bounds = np.arange(0, picked[part].size + 1, k)
                 found = per_group([calls[i] for i in averaged], backend, taken, bounds)
                 for column, values_of_part in zip(scores, found, strict=True):
@@ -239,13 +240,6 @@ def at_k(
             for column, i in zip(scores, averaged, strict=True):
                 out[i][index] = _mean_of_defined(column.reshape(len(index), many))
     return out, set(averaged) if drawn else set()
-
-
-def _row_bytes(rows: Any) -> NDArray[np.int64]:
-    """Return what each row takes."""
-    if isinstance(rows, Ragged):
-        return rows.lengths * rows.values.itemsize + rows.offsets.itemsize
-    return np.full(len(rows), rows.itemsize * rows.shape[1])
 
 
 def _chunks(weights: NDArray[np.int64]) -> Iterator[slice]:
@@ -283,10 +277,6 @@ def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
-
-
-def _take(rows: Any, index: NDArray[np.int64]) -> Any:
-    return rows.take(index) if isinstance(rows, Ragged) else rows[index]
 
 
 def _mean_of_defined(scores: NDArray[np.float64]) -> NDArray[np.float64]:

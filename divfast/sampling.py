@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
-from divfast.samples import Ragged
+from divfast.viewed import concat_rows, rows_tape, take_rows
 
 
 class RowSample:
@@ -53,11 +53,11 @@ class RowSample:
         return self.seen <= self.size
 
     def add(self, rows: Any) -> None:
-        """Take one block: a `Ragged` of bytes or tokens, or an array with one row a sample."""
+        """Take one block: rows of any view."""
         n = len(rows)
         if n == 0:
             return
-        priorities = _core.row_priorities(*_bytes(rows), self.seed, self.seen, threads=engine.threads())
+        priorities = _core.row_priorities(*rows_tape(rows), self.seed, self.seen, threads=engine.threads())
         self.seen += n
         self._keep(priorities, rows)
 
@@ -79,7 +79,7 @@ class RowSample:
         if not len(chosen):
             return
         # Copied, so that the block these rows came from is not held on to.
-        self._parts.append((priorities[chosen], _take(rows, chosen)))
+        self._parts.append((priorities[chosen], take_rows(rows, chosen)))
         self._held += len(chosen)
         if self._held >= 2 * self.size:
             self._shrink()
@@ -89,25 +89,8 @@ class RowSample:
         if len(self._parts) > 1:
             priorities = np.concatenate([part for part, _ in self._parts])
             order = np.argsort(priorities, kind="stable")[: self.size]
-            rows = _take(_concat([rows for _, rows in self._parts]), order)
+            rows = take_rows(concat_rows([rows for _, rows in self._parts]), order)
             self._parts = [(priorities[order], rows)]
             self._held = len(order)
             if len(order) == self.size:
                 self._bound = priorities[order[-1]]
-
-
-def _bytes(rows: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return rows as a tape of bytes and its offsets, not copied."""
-    if isinstance(rows, Ragged):
-        width = rows.values.dtype.itemsize
-        return np.ascontiguousarray(rows.values).view(np.uint8), rows.offsets * width
-    tape = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
-    return tape, np.arange(len(rows) + 1) * (len(tape) // len(rows))
-
-
-def _take(rows: Any, index: NDArray[np.int64]) -> Any:
-    return rows.take(index) if isinstance(rows, Ragged) else rows[index]
-
-
-def _concat(parts: list[Any]) -> Any:
-    return Ragged.concat(parts) if isinstance(parts[0], Ragged) else np.concatenate(parts)

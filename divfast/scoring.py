@@ -22,6 +22,7 @@ from divfast.result import Report, run_facts
 from divfast.samples import Ragged, Samples
 from divfast.scope import one_group
 from divfast.stats import REPLICATES
+from divfast.views.opening import Sources
 
 
 def score(
@@ -139,13 +140,8 @@ def score(
             preset,
             backend,
             seed,
-            tokenizer,
+            Sources(tokenizer, encoder, dtype, embeddings, cache, progress),
             vocab_size,
-            encoder,
-            dtype,
-            embeddings,
-            cache,
-            progress,
             at_k,
             at_n,
             draws,
@@ -198,13 +194,13 @@ def _score_dumps(
     paths = find_dumps(sources)
     dumps: list[list[Path]] = [paths] if join else [[path] for path in paths]
     limits = block_limits(memory)
-    # One encoder serves all dumps, one after the other; without it several dumps are scored at a time.
-    together = len(dumps) > 1 and not plan.shares_vectors
+    # A model serves all dumps, one after the other; without one several dumps are scored at a time.
+    together = len(dumps) > 1 and not plan.is_shared
     names = short_names([dump[0] for dump in dumps])
     told = AllDumps(dumps, progress) if progress is not None else None
 
     def one(i: int) -> Scored:
-        blocks = read(dumps[i] if join else dumps[i][0], columns=(), **limits, **reading)
+        blocks = read(dumps[i] if join else dumps[i][0], columns=plan.columns, **limits, **reading)
         return score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []
@@ -238,7 +234,7 @@ def _report(
         "dumps": [part.facts for part in scored],
     }
     left_out = []
-    if not asked and plan.vectors is None:
+    if not asked and "vectors" not in plan.of_dump:
         left_out.append(
             f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
         )

@@ -22,7 +22,10 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 VERSIONS = re.findall(
     r"Programming Language :: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text("utf-8")
 )
-EXTRAS = {"embed", "minilm", "gpu", "cluster", "generate", "report", "ray", "all", "bench", "test"}
+EXTRAS = {
+    *("embed", "minilm", "gpu", "cluster", "programs", "verify"),
+    *("generate", "report", "ray", "all", "bench", "test"),
+}
 SCORE = """
 import sys, divfast
 report = divfast.score([["a b", "a c"]], ["ead", "distinct:n=1"])

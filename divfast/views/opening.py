@@ -1,0 +1,106 @@
+"""Which view a metric eats, and where it comes from: checked before anything is read, opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from divfast.dumps import Progress, stem
+from divfast.errors import MetricError
+from divfast.views import View
+from divfast.views.text import Text
+from divfast.views.tokens import open_tokenizer
+
+Opener = Callable[[Path | None], View]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the views of one call come from; what each is says `divfast.score`."""
+
+    tokenizer: str | None = None
+    encoder: str | None = None
+    dtype: str = "float32"
+    embeddings: Any = None
+    cache: bool = True
+    progress: Progress | None = None
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there is something to make vectors from."""
+        return self.encoder is not None or self.embeddings is not None
+
+    def check(self) -> None:
+        """Raise `MetricError` where two sources exclude each other."""
+        if self.encoder is not None and self.embeddings is not None:
+            raise MetricError(
+                "an encoder and embeddings were both given.",
+                remedy="Give one of --encoder and --embeddings.",
+            )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of view.
+
+    Attributes
+    ----------
+    open : callable
+        Returns what opens the view for one dump; that may be the same view for all.
+    lacking : callable
+        Returns what to do where there is no source for this view; None where there is one.
+    is_shared : callable
+        Whether all dumps share one view that costs much to run, and so are scored one after the other.
+    columns : callable
+        Which columns of a dump the view needs.
+    """
+
+    open: Callable[[Sources], Opener]
+    lacking: Callable[[Sources], str | None] = lambda sources: None
+    is_shared: Callable[[Sources], bool] = lambda sources: False
+    columns: Callable[[Sources], Sequence[str]] = lambda sources: ()
+
+
+def _open_text(sources: Sources) -> Opener:
+    text = Text()
+    return lambda path: text
+
+
+def _open_vectors(sources: Sources) -> Opener:
+    from divfast.views import vectors
+
+    if sources.encoder is not None:
+        shared = vectors.open_encoder(
+            sources.encoder, dtype=sources.dtype, cache=sources.cache, progress=sources.progress
+        )
+        return lambda path: shared
+
+    def brought(path: Path | None) -> View:
+        where = sources.embeddings
+        if isinstance(where, str) and path is not None:
+            where = where.replace("{stem}", stem(path))
+        return vectors.open_embeddings(where)
+
+    return brought
+
+
+def _lacking_vectors(sources: Sources) -> str | None:
+    if sources.has_vectors:
+        return None
+    return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
+
+
+# By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
+KINDS: Mapping[str, Kind] = {
+    "text": Kind(_open_text),
+    "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
+}
+
+
+def open_tokenizers(sources: Sources, defaults: Sequence[str]) -> dict[str, Any]:
+    """Return tokenizers by name; where one was asked for, that one alone, under the empty name."""
+    if sources.tokenizer is not None:
+        return {"": open_tokenizer(sources.tokenizer)}
+    return {name: open_tokenizer(name) for name in sorted(set(defaults))}
