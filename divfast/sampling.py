@@ -32,6 +32,7 @@ class RowSample:
 
     Examples
     --------
+    >>> from divfast.samples import Ragged
     >>> sample = RowSample(2, seed=3)
     >>> sample.add(Ragged.from_strings(["a", "b", "c"]))
     >>> sample.add(Ragged.from_strings(["d", "e"]))
