@@ -188,15 +188,16 @@ def cosine(
     g = len(groups) - 1
     mean = torch.empty(g, dtype=torch.float64, device=rows.device)
     many = n if per_row else 0
-    of_rows = torch.full((2, many), torch.nan, dtype=accumulator, device=rows.device)
+    row_mean = torch.full((many,), torch.nan, dtype=accumulator, device=rows.device)
+    row_max = torch.full_like(row_mean, torch.nan)
     if g:
         shape = launch_shape(n, g, d, accumulator)
         _cosine_kernel[(g,)](
             rows,
             groups,
             mean,
-            of_rows[0],
-            of_rows[1],
+            row_mean,
+            row_max,
             n,
             d,
             ROWS=per_row,
@@ -204,7 +205,7 @@ def cosine(
             OPERAND=launching.operand(rows, accumulator),
             **shape,
         )
-    return Similarities(mean, *of_rows) if per_row else Similarities(mean, None, None)
+    return Similarities(mean, row_mean, row_max) if per_row else Similarities(mean, None, None)
 
 
 def launch_shape(n: int, g: int, d: int, accumulator: torch.dtype) -> dict[str, Any]:

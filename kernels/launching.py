@@ -10,7 +10,7 @@ import triton
 
 from divfast.errors import BackendError, DataError
 
-FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 # Compute capability from which tensor cores multiply bfloat16.
 _BFLOAT16_SINCE = (8, 0)
 
@@ -37,7 +37,7 @@ def check(rows: torch.Tensor, groups: torch.Tensor) -> None:
     """
     if rows.dim() != 2 or rows.dtype not in FLOATS:
         raise DataError(
-            f"rows must be [n, d] of float32, bfloat16 or float16, got {list(rows.shape)} of {rows.dtype}.",
+            f"rows must be [n, d] of float32, bfloat16, float16 or float64, got {list(rows.shape)} of {rows.dtype}.",
             remedy="Stack vectors of one dimension, and convert them with .float().",
         )
     if groups.dim() != 1 or groups.dtype != torch.int64 or not len(groups):

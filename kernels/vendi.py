@@ -208,7 +208,7 @@ def _slope(p, q, score, ORDER: tl.constexpr):
     else:
         # q / (1 - q) V^q p^(q - 1), less a constant that the trace takes out, and which is all of it near q = 1.
         z = (q - 1) * logs + q * tl.log(score) - tl.log(score)
-        slope = q * score * (tl.exp(z) - 1) / (1 - q)
+        return q * score * (tl.where(p > 0, tl.exp(z), 0.0) - 1) / (1 - q)
     return tl.where(p > 0, slope, 0.0)
 
 
