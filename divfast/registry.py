@@ -66,6 +66,22 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class OnCuda:
+    """What a metric runs on a CUDA device; both take NumPy arrays and give the numbers of the CPU.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(rows, groups, **parameters) -> float64[g]``.
+    corpus : type, optional
+        Accumulator; that of the CPU where there is none.
+    """
+
+    function: Callable[..., NDArray[np.float64]]
+    corpus: type[Accumulator] | None = None
+
+
+@dataclass(frozen=True)
 class Metric:
     """A metric and what generic code needs to know of it.
 
@@ -94,6 +110,7 @@ class Metric:
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
+    cuda: OnCuda | None = None
     origin: str = BUILT_IN
 
     @property
@@ -148,6 +165,7 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    cuda: OnCuda | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -184,6 +202,8 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    cuda
+        What runs in its place on a CUDA device.
 
     Raises
     ------
@@ -201,12 +221,13 @@ def metric(
         kinds = dict(parameters or {})
         if parameters is None and not built_in:
             kinds = plugins.kinds_of(name, keywords)
+        for other, what in ((per_sample, "per_sample"), (cuda and cuda.function, "cuda")):
+            if other is not None and _keywords(other) != keywords:
+                raise ValueError(f"metric {name}: {what} has not the parameters of the metric")
         if set(keywords) - {"preset"} != set(kinds):
             raise ValueError(
                 f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}"
             )
-        if per_sample is not None and _keywords(per_sample) != keywords:
-            raise ValueError(f"metric {name}: per_sample has not the parameters of the metric")
         for taken in (name, *aliases):
             plugins.check_name(taken, function, _METRICS.get(taken))
         entry = Metric(
@@ -225,6 +246,7 @@ def metric(
             per_sample,
             statistics,
             sequential,
+            cuda,
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)

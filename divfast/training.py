@@ -1,7 +1,7 @@
 """Diversity of samples as functions of tensors, with gradients to their embeddings: for rewards and losses.
 
-They run where the embeddings are: Triton kernels on a GPU, plain torch on the CPU. Where `groups` is a number or `max_k`
-is given, nothing waits for the device, and ``torch.compile`` takes them whole.
+They run where the embeddings are: Triton kernels on a GPU, plain torch on the CPU. Where `groups` is a number or
+`max_k` is given, nothing waits for the device, and ``torch.compile`` takes them whole.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ def _grouped(embeddings: Any, groups: Any, max_k: int | None) -> tuple[Any, Any,
     """Return rows, offsets of groups where the rows are, and the rows of the largest group."""
     import torch
 
+    if not isinstance(embeddings, torch.Tensor):
+        raise DataError(
+            f"embeddings must be a tensor, got {type(embeddings).__name__}.",
+            remedy="Stack vectors of one dimension with torch.stack.",
+        )
     if embeddings.dim() == 3 and groups is None:
         groups = embeddings.shape[1]
         embeddings = embeddings.flatten(0, 1)
@@ -34,7 +39,8 @@ def _grouped(embeddings: Any, groups: Any, max_k: int | None) -> tuple[Any, Any,
     if isinstance(groups, int):
         if groups < 1 or n % groups:
             raise DataError(
-                f"{n} rows are no groups of {groups} each.", remedy="Give offsets of the groups, int64[g + 1]."
+                f"{n} rows are no groups of {groups} each.",
+                remedy="Give offsets of the groups, int64[g + 1].",
             )
         return embeddings, torch.arange(0, n + 1, groups, device=embeddings.device), groups
     if groups.dim() != 1 or groups.dtype != torch.int64 or not len(groups):
@@ -53,7 +59,9 @@ def _order(q: float) -> float:
     return float(q)
 
 
-def cosine_distance(embeddings: Tensor, groups: Tensor | int | None = None, max_k: int | None = None) -> Tensor:
+def cosine_distance(
+    embeddings: Tensor, groups: Tensor | int | None = None, max_k: int | None = None
+) -> Tensor:
     """Return one minus the mean cosine of all pairs of every group.
 
     Parameters
@@ -89,7 +97,9 @@ def cosine_distance(embeddings: Tensor, groups: Tensor | int | None = None, max_
     return 1 - ops.cosine(rows, offsets, largest)[0]
 
 
-def nearest_cosine(embeddings: Tensor, groups: Tensor | int | None = None, max_k: int | None = None) -> Tensor:
+def nearest_cosine(
+    embeddings: Tensor, groups: Tensor | int | None = None, max_k: int | None = None
+) -> Tensor:
     """Return the cosine of every row with the most similar other row of its group, ``[n]``; without a gradient.
 
     Parameters and undefined values are those of `cosine_distance`.

@@ -94,7 +94,9 @@ def _row_maxima(
             squares += tl.sum(x * x, axis=1)
             other_squares += tl.sum(y * y, axis=0)
         scale = tl.where(squares > 0, 1 / tl.sqrt(tl.where(squares > 0, squares, 1.0)), 0.0).to(ACC)
-        other_scale = tl.where(other_squares > 0, 1 / tl.sqrt(tl.where(other_squares > 0, other_squares, 1.0)), 0.0).to(ACC)
+        other_scale = tl.where(
+            other_squares > 0, 1 / tl.sqrt(tl.where(other_squares > 0, other_squares, 1.0)), 0.0
+        ).to(ACC)
         cosine_ = products * scale[:, None] * other_scale[None, :]
         pair = (other < stop)[None, :] & (row[:, None] != other[None, :])
         best = tl.maximum(best, tl.max(tl.where(pair, cosine_, float("-inf")), axis=1))
@@ -183,7 +185,9 @@ def cosine(
     launching.check(rows, groups)
     n, d = rows.shape
     if d > WIDEST:
-        raise DataError(f"rows of {d:,} dimensions are wider than the kernel's {WIDEST:,}.", remedy="Use torch.")
+        raise DataError(
+            f"rows of {d:,} dimensions are wider than the kernel's {WIDEST:,}.", remedy="Use torch."
+        )
     rows, groups = rows.contiguous(), groups.contiguous()
     g = len(groups) - 1
     mean = torch.empty(g, dtype=torch.float64, device=rows.device)

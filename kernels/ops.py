@@ -39,7 +39,6 @@ def cosine(
     """Return the mean cosine of the pairs of every group, and each row's mean and maximum with the others."""
     if _kernels(rows):
         from divfast.kernels import cosine as kernel
-        from divfast.kernels.vendi import natural_accumulator
 
         if rows.shape[1] <= kernel.WIDEST:
             exact = torch.float64 if rows.dtype == torch.float64 else torch.float32

@@ -106,7 +106,9 @@ def _effective_number(p, q, ORDER: tl.constexpr):
             series = 1 + series * z / (11 - i)
         excess = tl.sum(p * z * series, axis=0)
         rounded = 1 + excess
-        exact = tl.where(rounded == 1, excess, tl.log(rounded) * (excess / tl.where(rounded == 1, 1.0, rounded - 1)))
+        exact = tl.where(
+            rounded == 1, excess, tl.log(rounded) * (excess / tl.where(rounded == 1, 1.0, rounded - 1))
+        )
         entropy = exact / (1 - q)
     else:
         # The largest is taken out because p^q of a large q is nothing but underflow.
@@ -190,7 +192,6 @@ def _vendi_kernel(
         q = tl.full([], q_high, tl.float64) + tl.full([], q_low, tl.float64)
         score = _effective_number(p, q, ORDER)
     tl.store(out_ptr + group, tl.where(undefined > 0, float("nan"), score))
-
 
 
 @triton.jit
@@ -362,9 +363,7 @@ def launch_shape(tile: int, q: float, accumulator: torch.dtype) -> dict[str, Any
     }
 
 
-def spectrum(
-    products: torch.Tensor, *, q: float = 1.0, gradient: bool = False
-) -> torch.Tensor:
+def spectrum(products: torch.Tensor, *, q: float = 1.0, gradient: bool = False) -> torch.Tensor:
     """Return the order-q effective number of the eigenvalues of matrices, or with `gradient` how it grows with them.
 
     Parameters

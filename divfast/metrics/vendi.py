@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import _core, engine
+from divfast import _core, device, engine
 from divfast.kinds import positive_real
-from divfast.registry import Preset, metric
+from divfast.registry import OnCuda, Preset, metric
 
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
@@ -51,7 +51,11 @@ def effective_number(
 
 
 def _of_products(
-    products: NDArray[np.float64], q: float, preset: Preset, zeros: int = 0
+    products: NDArray[np.float64],
+    q: float,
+    preset: Preset,
+    zeros: int = 0,
+    eigenvalues: Callable[[NDArray[np.float64]], NDArray[np.float64]] = np.linalg.eigvalsh,
 ) -> NDArray[np.float64]:
     """Return the score of Gram matrices or sums of outer products, ``float64[b, m, m]``."""
     out = np.full(len(products), np.nan)
@@ -62,7 +66,7 @@ def _of_products(
     if q == 2 and preset == "default":
         out[defined] = trace**2 / np.einsum("bij,bij->b", products, products)
     elif len(products):
-        out[defined] = effective_number(np.linalg.eigvalsh(products) / trace[:, None], q, preset, zeros)
+        out[defined] = effective_number(eigenvalues(products) / trace[:, None], q, preset, zeros)
     return out
 
 
@@ -125,6 +129,40 @@ class VendiCorpus:
         return float(_of_products(products[None], self.q, self.preset, self.count - len(products))[0])
 
 
+class VendiCorpusOnCuda(VendiCorpus):
+    """The same with outer products on the GPU, by ``torch.matmul`` in float64."""
+
+    def _add_products(self, rows: NDArray[np.floating[Any]]) -> None:
+        assert self.products is not None
+        self.products += device.outer_products(rows)
+
+
+def vendi_on_cuda(
+    rows: NDArray[np.float32], groups: NDArray[np.int64], *, q: float = 1.0, preset: Preset = "default"
+) -> NDArray[np.float64]:
+    """Return `vendi` from the Triton kernel in float64; larger groups, and the paper's raised zeros, from torch."""
+    import torch
+
+    from divfast.kernels import vendi as kernel
+
+    d = rows.shape[1]
+    sizes = np.diff(groups)
+    fits = (sizes <= kernel.LARGEST) if preset == "default" else np.zeros(len(sizes), bool)
+
+    def score(on_device: Any, offsets: Any) -> Any:
+        return kernel.vendi(on_device, offsets, q=q, accumulator=torch.float64)
+
+    out = device.over_groups(score, rows, groups) if fits.any() else np.full(len(sizes), np.nan)
+    if preset == "paper":
+        out[sizes == 0] = 1.0
+    for g in np.flatnonzero(~fits & (sizes > 0)):
+        group = rows[groups[g] : groups[g + 1]]
+        # The smaller of the two matrices with these eigenvalues.
+        products = device.outer_products(group if sizes[g] > d else np.ascontiguousarray(group.T))
+        out[g] = _of_products(products[None], q, preset, int(sizes[g]) - len(products), device.eigenvalues)[0]
+    return out
+
+
 @metric(
     "vendi",
     view="vectors",
@@ -133,6 +171,7 @@ class VendiCorpus:
     bounds=(1, None),
     corpus=VendiCorpus,
     parameters={"q": positive_real},
+    cuda=OnCuda(vendi_on_cuda, VendiCorpusOnCuda),
 )
 def vendi(
     rows: NDArray[np.float32], groups: NDArray[np.int64], *, q: float = 1.0, preset: Preset = "default"
