@@ -221,7 +221,7 @@ def metric(
         kinds = dict(parameters or {})
         if parameters is None and not built_in:
             kinds = plugins.kinds_of(name, keywords)
-        for other, what in ((per_sample, "per_sample"), (cuda and cuda.function, "cuda")):
+        for other, what in ((per_sample, "per_sample"), (cuda.function if cuda else None, "cuda")):
             if other is not None and _keywords(other) != keywords:
                 raise ValueError(f"metric {name}: {what} has not the parameters of the metric")
         if set(keywords) - {"preset"} != set(kinds):

@@ -1,14 +1,14 @@
 """Mean cosine of all pairs of a group, and of each row with the others: its mean and its maximum.
 
-With unit rows e and their sum S, the mean over pairs is ``(|S|^2 - K) / (K (K - 1))`` and that of a row with the others
-``e (S - e) / (K - 1)``: no matrix of similarities. The maximum needs every pair; it is made of tiles of a few rows by as
-many, never stored.
+With unit rows e and their sum S, the mean over pairs is ``(|S|^2 - K) / (K (K - 1))`` and that of a row with the
+others ``e (S - e) / (K - 1)``: no matrix of similarities. The maximum needs every pair; it is made of tiles of a few
+rows by as many, never stored.
 
 *Bytes moved*: every row is read once, ``n d`` values, and g + 1 offsets; 8 bytes a group are written, and 8 a row where
 rows are asked for. For these a group is read again, by then from the cache: once for the means, ``K / tile`` times for
-the maxima. *Operations*: ``4 n d``; ``2 n K d`` more for maxima, on tensor cores. *Accumulator*: sums over the
-dimensions and within a tile of rows in float32 (or float64, by `accumulator`), across tiles and of what remains in
-float64. Nothing waits for the device.
+the maxima. *Operations*: ``4 n d``; ``2 n K d`` more for maxima, on tensor cores. *Accumulator*: sums over rows and of
+squares in float32 (or float64, by `accumulator`), the length of the sum S and the mean in float64. Nothing waits for
+the device.
 """
 
 from __future__ import annotations
@@ -94,12 +94,10 @@ def _row_maxima(
             squares += tl.sum(x * x, axis=1)
             other_squares += tl.sum(y * y, axis=0)
         scale = tl.where(squares > 0, 1 / tl.sqrt(tl.where(squares > 0, squares, 1.0)), 0.0).to(ACC)
-        other_scale = tl.where(
-            other_squares > 0, 1 / tl.sqrt(tl.where(other_squares > 0, other_squares, 1.0)), 0.0
-        ).to(ACC)
-        cosine_ = products * scale[:, None] * other_scale[None, :]
+        other_squares = tl.where(other_squares > 0, other_squares, float("inf"))
+        cosines = products * scale[:, None] * (1 / tl.sqrt(other_squares)).to(ACC)[None, :]
         pair = (other < stop)[None, :] & (row[:, None] != other[None, :])
-        best = tl.maximum(best, tl.max(tl.where(pair, cosine_, float("-inf")), axis=1))
+        best = tl.maximum(best, tl.max(tl.where(pair, cosines, float("-inf")), axis=1))
     return best
 
 
@@ -137,7 +135,7 @@ def _cosine_kernel(
     wide = total.to(tl.float64)
     mean = (tl.sum(wide * wide, axis=0) - count) / (count * (count - 1))
     tl.store(mean_ptr + group, tl.where(undefined > 0, float("nan"), mean))
-    if ROWS:
+    if ROWS:  # noqa: SIM102 - the outer one is for the compiler, the inner one for the device
         if undefined == 0:
             for first in range(start, stop, BLOCK_K):
                 e, many = _unit_rows(rows_ptr, first, stop, d, ACC, BLOCK_K, BLOCK_D)

@@ -92,8 +92,8 @@ def in_parts(
     ----------
     run : callable
         Does the items from the first up to the second number.
-    step : int
-        How many to try at first.
+    count, step : int
+        How many there are, and how many to try at first.
     what, size : str, int
         What an item is, and about how many bytes one takes, for the error.
 

@@ -99,7 +99,7 @@ def _effective_number(p, q, ORDER: tl.constexpr):
     elif ORDER == "inf":
         entropy = -tl.log(tl.max(p, axis=0))
     elif ORDER == "near":
-        # The sum of p^q is 1 plus very little, which only this form keeps: a series for exp - 1, then log of 1 + excess.
+        # The sum of p^q is 1 plus very little, which only this form keeps: a series for exp - 1, log of 1 + excess.
         z = (q - 1) * logs
         series = 1 + z / 12
         for i in tl.static_range(10):

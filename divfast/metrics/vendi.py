@@ -55,7 +55,7 @@ def _of_products(
     q: float,
     preset: Preset,
     zeros: int = 0,
-    eigenvalues: Callable[[NDArray[np.float64]], NDArray[np.float64]] = np.linalg.eigvalsh,
+    eigenvalues: Callable[..., NDArray[np.float64]] = np.linalg.eigvalsh,
 ) -> NDArray[np.float64]:
     """Return the score of Gram matrices or sums of outer products, ``float64[b, m, m]``."""
     out = np.full(len(products), np.nan)
