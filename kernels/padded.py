@@ -146,3 +146,13 @@ def _slope(p: torch.Tensor, q: float, score: torch.Tensor) -> torch.Tensor:
     # q / (1 - q) V^q p^(q - 1), less what is nearly all of it next to q = 1.
     power = torch.where(p > 0, ((q - 1) * (logs + score.log())).exp(), 0)
     return q * score * (power - 1) / (1 - q)
+
+
+def outer_products(rows: torch.Tensor, step: int = 1 << 16) -> torch.Tensor:
+    """Return the sum of the outer products of unit rows, ``float64[d, d]``, `step` rows at a time."""
+    d = rows.shape[1]
+    out = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
+    for part in rows.split(step):
+        wide = part.double()
+        out.addmm_(wide.mT, wide)
+    return out
