@@ -71,6 +71,12 @@ def run_toy(monkeypatch):
         ("jaccard", [{"samples": 1000, "words": 60}], ["python sets"], Goal()),
         ("chrf", [{"prompts": n // 16, "samples": 16} for n in (10**4, 10**5)], ["sacrebleu"], Goal()),
         (
+            "vendi",
+            [{"prompts": n // 16, "samples": 16, "dimensions": 768} for n in (8000, 10**5)],
+            ["paper"],
+            Goal(ratio=5),
+        ),
+        (
             "vendi-pooled",
             [{"samples": 8000, "dimensions": 768}],
             ["paper", "paper, float64"],

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from divfast import _core
 from divfast.metrics.vendi import VendiCorpus, vendi
 from divfast.reference.vendi import vendi as truth
 from tolerances import REDUCTION, SPECTRAL
@@ -104,6 +105,28 @@ def test_pooled_equals_the_eigenvalues_of_the_full_matrix(q):
     for block in np.array_split(rows, 9):
         corpus.add(block)
     np.testing.assert_allclose(corpus.result(), truth(rows, [0, 700], q=q)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 15, 16, 17, 33, 64, 65])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_spectra_are_those_of_lapack(k, dtype):
+    rows = draw(7 * k, 40).astype(dtype)
+    rows[:k] = rows[0]
+    rows[k : 2 * k, 3:] = 0
+    rows[2 * k] = np.nan
+    rows[3 * k : 4 * k] = 0
+    spectra = _core.gram_spectra(rows, np.arange(7) * k, k, threads=2)
+    assert np.isnan(spectra[2:4]).all()
+    for i in (0, 1, 4, 5, 6):
+        group = rows[i * k : (i + 1) * k].astype(np.float64)
+        exact = np.linalg.eigvalsh(group @ group.T)
+        np.testing.assert_allclose(np.sort(spectra[i]), exact / exact.sum(), atol=1e-14)
+
+
+@pytest.mark.parametrize(("starts", "k"), [([0, 5], 3), ([-1], 3), ([0], 0), ([0], 8)])
+def test_spectra_of_groups_that_lead_outside_are_refused(starts, k):
+    with pytest.raises(ValueError, match="outside|k must be"):
+        _core.gram_spectra(draw(7), np.array(starts), k)
 
 
 def test_low_orders_do_not_count_the_rounding_of_zero():

@@ -14,6 +14,8 @@ from divfast.registry import OnCuda, Preset, metric
 
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
+# Rows of a group up to which the compiled core finds eigenvalues faster than LAPACK does.
+_SMALL = 64
 # Groups of one size are taken together, few enough that their rows stay in a core's cache.
 _BATCH_BYTES = 2 << 20
 
@@ -230,8 +232,14 @@ def vendi(
         corpus = VendiCorpus(q=q, preset=preset)
         corpus.add(rows[groups[g] : groups[g + 1]])
         out[g] = corpus.result()
+    small = (sizes > 0) & (sizes <= min(d, _SMALL)) if q != 2 or preset == "paper" else np.zeros(len(sizes), bool)
+    for k in np.unique(sizes[small]):
+        index = np.flatnonzero(small & (sizes == k))
+        spectra = _core.gram_spectra(rows, groups[index], int(k), threads=engine.threads())
+        defined = ~np.isnan(spectra[:, 0])
+        out[index[defined]] = effective_number(spectra[defined], q, preset)
     # On one thread: BLAS has its own, and two callers of it slow each other down by far more than a half.
-    for index in _equal_sizes(sizes, np.flatnonzero((sizes > 0) & (sizes <= d)), d):
+    for index in _equal_sizes(sizes, np.flatnonzero(~small & (sizes > 0) & (sizes <= d)), d):
         k = int(sizes[index[0]])
         block = rows[groups[index][:, None] + np.arange(k)].astype(np.float64)  # [b, K, d]
         out[index] = _of_products(block @ block.transpose(0, 2, 1), q, preset)
