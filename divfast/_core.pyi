@@ -140,9 +140,7 @@ def add_outer_products(products: _Floats, rows: NDArray[np.float32] | _Floats, t
     What stands below the diagonal is undefined.
     """
 
-def gram_spectra(
-    rows: NDArray[np.float32] | _Floats, starts: _Ints, k: int, threads: int = 0
-) -> _Floats:
+def gram_spectra(rows: NDArray[np.float32] | _Floats, starts: _Ints, k: int, threads: int = 0) -> _Floats:
     """Return the eigenvalues of the products of each group of k rows, over their sum, ``float64[b, k]``, in no order.
 
     Group i begins at row ``starts[i]``. NaN where the products are all zero or not finite.

@@ -232,7 +232,9 @@ def vendi(
         corpus = VendiCorpus(q=q, preset=preset)
         corpus.add(rows[groups[g] : groups[g + 1]])
         out[g] = corpus.result()
-    small = (sizes > 0) & (sizes <= min(d, _SMALL)) if q != 2 or preset == "paper" else np.zeros(len(sizes), bool)
+    small = (
+        (sizes > 0) & (sizes <= min(d, _SMALL)) if q != 2 or preset == "paper" else np.zeros(len(sizes), bool)
+    )
     for k in np.unique(sizes[small]):
         index = np.flatnonzero(small & (sizes == k))
         spectra = _core.gram_spectra(rows, groups[index], int(k), threads=engine.threads())
