@@ -218,7 +218,7 @@ def leave_one_out_vendi(
     >>> import torch
     >>> from divfast.training import leave_one_out_vendi
     >>> leave_one_out_vendi(torch.tensor([[1.0, 0], [0, 1]]))  # 2 less 1
-    tensor([1.0000, 1.0000])
+    tensor([1., 1.])
     """
     import torch
 
