@@ -37,7 +37,14 @@ VARIANTS = {
     "zipf": ["zipf:n=2", "zipf:ranks=3"],
     "length": [f"length:statistic={statistic}" for statistic in ("std", "p90")],
     "unique": ["unique:normalize=none", "unique:normalize=lower"],
-    "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
+    "vendi": [
+        *("vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"),
+        *("vendi:kernel=rbf", "vendi:q=2,kernel=rbf,scale=0.3"),
+    ],
+    "rke": ["rke:kernel=rbf", "rke:kernel=rbf,scale=0.3"],
+    "dcscore": ["dcscore:tau=0.1", "dcscore:tau=inf"],
+    "nearest": ["nearest:q=0", "nearest:q=0.3", "nearest:q=1"],
+    "spread": ["spread:ridge=0.01"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
 CASES = [
