@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from divfast.dumps import Progress, stem
 from divfast.errors import MetricError
 from divfast.views import View
 from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
+
+if TYPE_CHECKING:
+    from divfast.views.vectors import EncoderView
 
 Opener = Callable[[Path | None], View]
 
@@ -31,6 +35,16 @@ class Sources:
     def has_vectors(self) -> bool:
         """Whether there is something to make vectors from."""
         return self.encoder is not None or self.embeddings is not None
+
+    @cached_property
+    def encoder_view(self) -> EncoderView:
+        """The encoder, loaded once for all views that it makes."""
+        from divfast.views import vectors
+
+        assert self.encoder is not None
+        return vectors.open_encoder(
+            self.encoder, dtype=self.dtype, cache=self.cache, progress=self.progress
+        )
 
     def check(self) -> None:
         """Raise `MetricError` where two sources exclude each other."""
@@ -72,9 +86,7 @@ def _open_vectors(sources: Sources) -> Opener:
     from divfast.views import vectors
 
     if sources.encoder is not None:
-        shared = vectors.open_encoder(
-            sources.encoder, dtype=sources.dtype, cache=sources.cache, progress=sources.progress
-        )
+        shared = sources.encoder_view
         return lambda path: shared
 
     def brought(path: Path | None) -> View:
@@ -92,10 +104,24 @@ def _lacking_vectors(sources: Sources) -> str | None:
     return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
 
 
+def _open_prompted(sources: Sources) -> Opener:
+    from divfast.views.prompted import PromptedView
+
+    shared = PromptedView(sources.encoder_view)
+    return lambda path: shared
+
+
+def _lacking_prompted(sources: Sources) -> str | None:
+    if sources.encoder is not None:
+        return None
+    return "Name an encoder with --encoder: it makes the vectors of the prompts too (minilm needs no network)."
+
+
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
+    "prompted vectors": Kind(_open_prompted, _lacking_prompted, lambda sources: True),
 }
 
 
