@@ -17,6 +17,7 @@ BACKENDS = ("auto", "cpu", "cuda", "reference")
 DTYPES = ("float32", "bfloat16", "float16")
 DEDUPE_SCOPES = ("pooled", "prompt")
 UNITS = ("chars", "words")
+STATISTICS = ("mean", "nearest")
 NORMALISATIONS = ("none", "fold")
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")

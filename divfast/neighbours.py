@@ -15,7 +15,7 @@ from divfast.similarity import pairs
 Nearest = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 # Up to here the similarities of a group are one matrix in float64; above they are streamed, never stored.
-_MATRIX_ROWS = 2048
+MATRIX_ROWS = 2048
 _PART_BYTES = 16 << 20
 
 
@@ -35,15 +35,17 @@ def nearest_similarity(rows: NDArray[np.float32], groups: NDArray[np.int64]) -> 
     out = np.full(groups[-1] - groups[0], np.nan)
     small, large = _by_size(groups, 2)
     for index, products in grams(rows, groups, small):
-        cosines = to_cosines(products)
+        to_cosines(products)
         # No row is its own neighbour.
-        np.einsum("bii->bi", cosines)[...] -= 4.0
-        out[_places(groups, index)] = cosines.max(axis=2)
+        np.einsum("bii->bi", products)[...] -= 4.0
+        out[_places(groups, index)] = products.max(axis=2)
     for g in large:
         group = rows[groups[g] : groups[g + 1]]
         found = pairs(group, nearest=1)
         if not found.undefined:
-            out[groups[g] - groups[0] : groups[g + 1] - groups[0]] = _cosines(group, found.neighbours[:, 0])
+            out[groups[g] - groups[0] : groups[g + 1] - groups[0]] = cosines(
+                group, group[found.neighbours[:, 0]]
+            )
     return out
 
 
@@ -91,8 +93,8 @@ def sorted_distances(
 
 def _by_size(groups: NDArray[np.int64], least: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     sizes = np.diff(groups)
-    small = np.flatnonzero((sizes >= least) & (sizes <= _MATRIX_ROWS))
-    return small, np.flatnonzero(sizes > _MATRIX_ROWS)
+    small = np.flatnonzero((sizes >= least) & (sizes <= MATRIX_ROWS))
+    return small, np.flatnonzero(sizes > MATRIX_ROWS)
 
 
 def _places(groups: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -103,13 +105,13 @@ def _places(groups: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.i
     return places
 
 
-def _cosines(rows: NDArray[np.float32], others: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the cosine of every row and the one that `others` names."""
+def cosines(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the cosine of every row and the row of `others` beside it, in float64."""
     out = np.empty(len(rows))
     step = max(1, _PART_BYTES // (8 * max(1, rows.shape[1])))
     for start in range(0, len(rows), step):
         x = rows[start : start + step].astype(np.float64)
-        y = rows[others[start : start + step]].astype(np.float64)
+        y = others[start : start + step].astype(np.float64)
         squares = np.einsum("ij,ij->i", x, x) * np.einsum("ij,ij->i", y, y)
         out[start : start + step] = np.einsum("ij,ij->i", x, y) / np.sqrt(squares)
     return out
