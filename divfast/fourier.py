@@ -25,8 +25,8 @@ class FourierProducts(OuterProducts):
 
     Notes
     -----
-    The mean of ``cos w.(x - y)`` over frequencies w from a normal distribution of deviation ``1 / scale`` is the kernel;
-    `rank` of them are drawn. What is held does not depend on the cuts between blocks.
+    The mean of ``cos w.(x - y)`` over frequencies w from a normal distribution of deviation ``1 / scale`` is the
+    kernel; `rank` of them are drawn. What is held does not depend on the cuts between blocks.
 
     References
     ----------
@@ -56,4 +56,5 @@ class FourierProducts(OuterProducts):
 
     def gram(self, rows: Any) -> NDArray[np.float64]:
         """Return the kernel of rows, ``float64[n, n]``."""
-        return to_rbf(super().gram(rows)[None], self.scale)[0]
+        kernel: NDArray[np.float64] = to_rbf(super().gram(rows)[None], self.scale)[0]
+        return kernel

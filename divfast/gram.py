@@ -133,7 +133,7 @@ class OuterProducts:
         self.count += other.count
 
     def matrix(self) -> NDArray[np.float64] | None:
-        """Return the smaller of the two matrices with the same eigenvalues besides zeros; None where no row was seen."""
+        """Return the smaller of two matrices with the same eigenvalues besides zeros; None where no row was seen."""
         if self.products is not None:
             upper = np.triu(self.products)
             return upper + np.triu(upper, 1).T

@@ -19,7 +19,7 @@ from divfast.errors import DataError, MetricError, nearest
 from divfast.model_vectors import ModelVectors, mean_similarity, nearest_match, shared_prompts
 from divfast.output import save_report
 from divfast.planning import SCOPE_DEFAULT
-from divfast.readers import find_dumps, read
+from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Signature, json_number, run_facts
 from divfast.samples import Samples
 from divfast.scope import SCOPES, check_scope
@@ -90,7 +90,8 @@ class Similarities:
     results : list of Similarity
         One for every pair of models and scope; both orders where the statistic has a direction.
     prompts : pyarrow.Table
-        One row a prompt that all models have: ``input_id`` and one column ``A|B`` for each pair in the scope ``prompt``.
+        One row a prompt that all models have: ``input_id`` and one column ``A|B`` for each pair in the scope
+        ``prompt``.
     run : Mapping
         ``dumps``, ``left_out`` (by model: how many prompts, and the first ids), versions, seconds.
     """
@@ -178,8 +179,9 @@ def similarity(
     dumps : sequence of str, Path or Samples
         At least two: dumps on disk and patterns, or samples in memory, one model each. Prompts are matched by id.
     statistic : {"mean", "nearest"}
-        ``mean``: the mean cosine over all pairs of a sample of the one and a sample of the other model. ``nearest``: the
-        mean over the samples of A of the cosine with the nearest sample of B, which has a direction.
+        ``mean``: the mean cosine over all pairs of a sample of the one and a sample of the other model.
+        ``nearest``: the mean over the samples of A of the cosine with the nearest sample of B, which has a
+        direction.
     scopes : sequence of {"prompt", "first", "pooled"}
         Within every prompt; among the first samples of all prompts; among all samples. By default prompt and pooled.
     encoder, dtype, cache : optional
@@ -203,15 +205,16 @@ def similarity(
 
     Notes
     -----
-    Only prompts that all dumps have samples of are compared, so that every number of the matrix is of the same prompts;
-    those that are left out are counted and named. A model beside itself is compared over pairs of two samples, and so one
-    minus its value is the metric `cosine` (or `chamfer` with ``nearest``) over these prompts; it is undefined for a prompt
-    of one sample.
+    Only prompts that all dumps have samples of are compared, so that every number of the matrix is of the same
+    prompts; those that are left out are counted and named. A model beside itself is compared over pairs of two
+    samples, and so one minus its value is the metric `cosine` (or `chamfer` with ``nearest``) over these prompts;
+    it is undefined for a prompt of one sample.
 
-    ``mean`` has a closed form, the product of the sums of both: O(n d) time for each dump, O(g d) memory for g prompts, and
-    O(g d) for each pair of models. ``nearest`` looks at every pair of samples, O(K^2 d) time a prompt, and holds the
-    vectors, 4 d bytes a sample. In float64, except that the nearest of more than 2048 samples is found in float32. Neither
-    depends on K in the mean over random samples for ``mean``; ``nearest`` grows with the samples of B.
+    ``mean`` has a closed form, the product of the sums of both: O(n d) time for each dump, O(g d) memory for g
+    prompts, and O(g d) for each pair of models. ``nearest`` looks at every pair of samples, O(K^2 d) time a prompt,
+    and holds the vectors, 4 d bytes a sample. In float64, except that the nearest of more than 2048 samples is
+    found in float32. The expectation of ``mean`` does not depend on how many samples there are; ``nearest`` grows
+    with those of B.
 
     The mean between models is the inter-model homogeneity of the Artificial Hivemind.
 
@@ -267,46 +270,44 @@ def _gather(
     memory: int | None,
     reading: Mapping[str, Any],
 ) -> tuple[list[ModelVectors], list[dict[str, Any]], list[tuple[str, str]]]:
-    """Return what is held of every dump, facts about it, and the part of a signature that says how vectors were made."""
-    given: list[Path | Samples] = []
-    for dump in dumps:
-        given += [dump] if isinstance(dump, Samples) else find_dumps([dump])
-    given = list(dict.fromkeys(given))
+    """Return what is held of every dump, facts about it, and how its vectors were made, as in a signature."""
+    found = [[dump] if isinstance(dump, Samples) else find_dumps([dump]) for dump in dumps]
+    given: list[Path | Samples] = list(dict.fromkeys(dump for some in found for dump in some))
     if len(given) < 2:
         raise DataError("there is nothing to compare with.", remedy="Give the dumps of two models or more.")
     paths = [dump for dump in given if isinstance(dump, Path)]
-    names = iter(short_names(paths))
+    names = dict(zip(paths, short_names(paths), strict=True))
     told = AllDumps([[path] for path in paths], sources.progress) if sources.progress is not None else None
     opened = KINDS["vectors"].open(sources)
-    models, facts, parts = [], [], []
+    models: list[ModelVectors] = []
+    facts: list[dict[str, Any]] = []
+    parts = []
     for dump in given:
+        fact: dict[str, Any] = {"dump": None}
         if isinstance(dump, Samples):
-            name, view, blocks, meta = f"dump {len(models) + 1}", opened(None), [dump], dump.meta
-            fact: dict[str, Any] = {"dump": None}
+            name, view = f"dump {len(models) + 1}", opened(None)
+            model, meta = ModelVectors([dump], view, name, keep_rows=keep_rows), dump.meta
         else:
-            name, view = next(names), opened(dump)
-            of_file = read(dump, columns=(), **block_limits(memory), **reading)
-            blocks, meta = of_file, of_file.meta
-            fact = {"dump": of_file.name}
-        tell = told.of(paths.index(dump)) if told is not None and isinstance(dump, Path) else None
-        models.append(ModelVectors(_telling(blocks, tell), view, name, keep_rows=keep_rows))
-        if not isinstance(dump, Samples):
-            meta = of_file.meta
-            fact |= {"reader": of_file.reader, "counts": dict(of_file.counts)}
-            if of_file.skipped:
-                fact["skipped_records"] = list(of_file.skipped)
+            name, view = names[dump], opened(dump)
+            blocks = read(dump, columns=(), **block_limits(memory), **reading)
+            tell = told.of(paths.index(dump)) if told is not None else None
+            model, meta = ModelVectors(_telling(blocks, tell), view, name, keep_rows=keep_rows), blocks.meta
+            fact = {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
+            if blocks.skipped:
+                fact["skipped_records"] = list(blocks.skipped)
         fact |= {"model": meta.get("model") or name, "task": meta.get("task")}
-        fact |= {"prompts": len(models[-1].sizes), "samples": int(models[-1].sizes.sum())}
-        facts.append({**fact, "data": models[-1].fingerprint})
+        fact |= {"prompts": len(model.sizes), "samples": int(model.sizes.sum()), "data": model.fingerprint}
+        models.append(model)
+        facts.append(fact)
         key, _, text = view.signature.partition(":")
         parts.append((key, text))
     labels = [(fact["model"], None) for fact in facts]
-    for model, fact, name in zip(models, facts, tell_apart(labels, [m.name for m in models]), strict=True):
-        model.name = fact["model"] = str(name)
+    for model, fact, label in zip(models, facts, tell_apart(labels, [m.name for m in models]), strict=True):
+        model.name = fact["model"] = str(label)
     return models, facts, parts
 
 
-def _telling(blocks: Any, progress: Progress | None) -> Iterator[Samples]:
+def _telling(blocks: Blocks, progress: Progress | None) -> Iterator[Samples]:
     """Yield blocks, and tell how far they have been read."""
     for block in blocks:
         yield block

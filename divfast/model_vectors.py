@@ -66,7 +66,7 @@ class ModelVectors:
                 kept.append(rows)
         self.name = name
         self.ids = pa.chunked_array(ids, pa.large_string()).combine_chunks()
-        self.sizes = np.concatenate([np.zeros(0, np.int64), *sizes])
+        self.sizes: NDArray[np.int64] = np.concatenate([np.zeros(0, np.int64), *sizes])
         self.fingerprint = f"{data >> 32:08x}"
         if hasattr(view, "finish"):
             view.finish(int(self.sizes.sum()))
@@ -77,7 +77,7 @@ class ModelVectors:
                 remedy="Give every prompt an id of its own.",
             )
         self.sums = np.concatenate(sums) if sums else np.zeros((0, 1))
-        self.squares = np.concatenate(squares) if squares else np.zeros(0)
+        self.squares: NDArray[np.float64] = np.concatenate([np.zeros(0), *squares])
         self.firsts = np.concatenate(firsts) if firsts else np.zeros((0, 1), np.float32)
         self.groups = np.concatenate([[0], np.cumsum(self.sizes)])
         self.rows = np.concatenate(kept) if kept else None
@@ -96,17 +96,19 @@ class ModelVectors:
 def mean_similarity(a: ModelVectors, b: ModelVectors, scope: str) -> NDArray[np.float64]:
     """Return the mean cosine over all pairs of a sample of `a` and one of `b`, one value a group.
 
-    Of a model and itself, over all pairs of two samples; NaN where there is none. In closed form: the sum of all products
-    is the product of the sums.
+    Of a model and itself, over all pairs of two samples; NaN where there is none. In closed form: the sum of all
+    products is the product of the sums.
     """
     sums_a, squares_a, n_a = _moments(a, scope)
     sums_b, squares_b, n_b = (sums_a, squares_a, n_a) if a is b else _moments(b, scope)
     products = np.einsum("ij,ij->i", sums_a, sums_b)
     with np.errstate(invalid="ignore", divide="ignore"):
         # Lengths that float32 has rounded are taken out, as in the metric cosine.
-        if a is b:
-            return (products / squares_a - 1.0) / (n_a - 1.0) if len(n_a) else products
-        means: NDArray[np.float64] = products / np.sqrt(squares_a * squares_b * n_a * n_b)
+        means: NDArray[np.float64] = (
+            (products / squares_a - 1.0) / (n_a - 1.0)
+            if a is b
+            else products / np.sqrt(squares_a * squares_b * n_a * n_b)
+        )
     return means
 
 
@@ -115,7 +117,7 @@ def _moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return of every group the sum of its rows, the sum of their squared lengths, and how many they are."""
     if scope == "prompt":
-        return model.sums, model.squares, model.sizes.astype(np.float64)
+        return model.sums, model.squares, np.asarray(model.sizes, np.float64)
     if scope == "pooled":
         n = np.array([float(model.sizes.sum())])
         return model.sums.sum(axis=0, keepdims=True), np.array([model.squares.sum()]), n

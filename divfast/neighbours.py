@@ -164,9 +164,14 @@ class AllPairsCorpus:
         self.parameters = parameters
         self.gathered = GatheredRows()
 
+    @property
+    def needs_rows(self) -> bool:
+        """Whether the number is one of all pairs, whatever its parameters."""
+        return True
+
     def adopt(self, other: Any) -> bool:
         """Let another accumulator of this kind read its number off the same rows."""
-        if not isinstance(other, AllPairsCorpus):
+        if not (isinstance(other, AllPairsCorpus) and self.needs_rows and other.needs_rows):
             return False
         other.gathered = self.gathered
         return True

@@ -61,7 +61,9 @@ token_groups = st.lists(st.lists(st.lists(st.integers(0, 5), max_size=8), max_si
 text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max_size=5), max_size=5)
 vectors = st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any)
 vector_groups = st.lists(st.lists(vectors, max_size=7), max_size=5)
-prompted_groups = st.lists(st.lists(st.tuples(vectors, vectors).map(lambda two: two[0] + two[1]), max_size=7), max_size=5)
+prompted_groups = st.lists(
+    st.lists(st.tuples(vectors, vectors).map(lambda two: two[0] + two[1]), max_size=7), max_size=5
+)
 GROUPS = {
     "text": text_groups,
     "tokens": token_groups,

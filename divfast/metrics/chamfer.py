@@ -88,13 +88,14 @@ def chamfer(rows: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.
 
     Notes
     -----
-    ``mean_i min_{j != i} (1 - cos(e_i, e_j))``: 0 where every sample has a double, however different the pairs are. Every
-    pair is looked at: O(K^2 d) time. Groups of up to 2048 samples in float64; in larger ones, and over a corpus of more,
-    the nearest is found with products in float32 and its distance computed in float64, so that doubles are at distance 0.
-    Equal to the reference to 1e-6. Over a corpus the vectors are held, 4 d bytes a sample.
+    ``mean_i min_{j != i} (1 - cos(e_i, e_j))``: 0 where every sample has a double, however different the pairs are.
+    Every pair is looked at: O(K^2 d) time. Groups of up to 2048 samples in float64; in larger ones, and over a
+    corpus of more, the nearest is found with products in float32 and its distance computed in float64, so that
+    doubles are at distance 0. Equal to the reference to 1e-6. Over a corpus the vectors are held, 4 d bytes a
+    sample.
 
-    It falls as K grows, since neighbours come nearer. ``--at-k`` is exact: the r-th nearest of K - 1 others is the nearest
-    in a random set of k with a probability that is known.
+    It falls as K grows, since neighbours come nearer. ``--at-k`` is exact: the r-th nearest of K - 1 others is the
+    nearest in a random set of k with a probability that is known.
 
     The value of a sample (``--per-sample``) is its distance to the nearest. The package ``diversity`` computes the same
     over all pairs at once, in n x n numbers, and rounds it to three decimals.

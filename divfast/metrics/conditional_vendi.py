@@ -78,18 +78,19 @@ def conditional_vendi(
 
     Notes
     -----
-    With the matrices K_X and K_T of cosines of n samples and of their prompts, ``o`` the product entry by entry and H the
-    entropy of order q of eigenvalues: ``exp(H(K_X o K_T / n) - H(K_T / n))``, and for ``part=information``
-    ``exp(H(K_X / n) + H(K_T / n) - H(K_X o K_T / n))``. At q = 1 the Vendi Score of the samples is the product of the two.
-    Samples of one prompt have nothing to tell their prompts apart, so per prompt the score is that of `vendi`, and the
-    information 1; it says something new over `first` and `pooled`.
+    With the matrices K_X and K_T of cosines of n samples and of their prompts, ``o`` the product entry by entry and
+    H the entropy of order q of eigenvalues: ``exp(H(K_X o K_T / n) - H(K_T / n))``, and for ``part=information``
+    ``exp(H(K_X / n) + H(K_T / n) - H(K_X o K_T / n))``. At q = 1 the Vendi Score of the samples is the product of
+    the two. Samples of one prompt have nothing to tell their prompts apart, so per prompt the score is that of
+    `vendi`, and the information 1; it says something new over `first` and `pooled`.
 
-    The features of K_X o K_T are the d^2 products of the numbers of both vectors, so no small matrix has its spectrum, and
-    the n x n one is taken: O(n^3) time and 8 n^2 bytes. Over a corpus of more than `sample` rows so many are drawn at
-    random, and the three matrices are theirs. On 1,000 samples of 100 prompts of NoveltyBench, where all give 5.80, half of
-    the rows gave 4.3 to 4.4; a random sketch with a matrix as large as theirs (TensorSketch, or products of random
-    projections) gave 3.6 to 3.7, since it is blurred in H(K_X o K_T) alone, and it would cost O(n sample^2) time besides.
-    Both are low: the score grows with the rows until there are many of every kind, so compare at equal `n` (``--at-n``).
+    The features of K_X o K_T are the d^2 products of the numbers of both vectors, so no small matrix has its
+    spectrum, and the n x n one is taken: O(n^3) time and 8 n^2 bytes. Over a corpus of more than `sample` rows so
+    many are drawn at random, and the three matrices are theirs. On 1,000 samples of 100 prompts of NoveltyBench,
+    where all give 5.80, half of the rows gave 4.3 to 4.4; a random sketch with a matrix as large as theirs
+    (TensorSketch, or products of random projections) gave 3.6 to 3.7, since it is blurred in H(K_X o K_T) alone,
+    and it would cost O(n sample^2) time besides. Both are low: the score grows with the rows until there are many
+    of every kind, so compare at equal `n` (``--at-n``).
 
     Everything in float64; prompts are encoded by the encoder of the samples, each once. Equal to the reference to 1e-6
     relative. The published code works with the Gaussian kernel on images.
@@ -117,6 +118,7 @@ def conditional_vendi(
     of_outputs, of_prompts = grams(rows.outputs, groups, some), grams(rows.prompts, groups, some)
     for (index, outputs), (_, prompts) in zip(of_outputs, of_prompts, strict=True):
         joint[index] = of_products(outputs * prompts, q, "default")
-    if part == "conditional":
-        return joint / given
-    return vendi(rows.outputs, groups, q=q) * given / joint
+    scores: NDArray[np.float64] = (
+        joint / given if part == "conditional" else vendi(rows.outputs, groups, q=q) * given / joint
+    )
+    return scores

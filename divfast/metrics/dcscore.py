@@ -47,16 +47,16 @@ def dcscore(rows: NDArray[np.float32], groups: NDArray[np.int64], *, tau: float 
 
     Notes
     -----
-    Each sample is classified among all samples of its group: ``P = softmax(E E^T / tau)``, row by row, and the score is the
-    trace of P, ``sum_i 1 / sum_j exp((cos(e_i, e_j) - 1) / tau)``.
+    Each sample is classified among all samples of its group: ``P = softmax(E E^T / tau)``, row by row, and the
+    score is the trace of P, ``sum_i 1 / sum_j exp((cos(e_i, e_j) - 1) / tau)``.
 
-    With ``tau=1``, as published, it can hardly grow: where others have a cosine of 0 on average, the score of K samples
-    tends to e = 2.718 as K grows, and it is below e where no cosine is below 0, however many different samples there are.
-    A tau of 0.1 moves that ceiling to exp(10).
+    With ``tau=1``, as published, it can hardly grow: where others have a cosine of 0 on average, the score of K
+    samples tends to e = 2.718 as K grows, and it is below e where no cosine is below 0, however many different
+    samples there are. A tau of 0.1 moves that ceiling to exp(10).
 
-    Every pair is looked at: O(K^2 d) time, groups of up to 2048 samples in float64, larger ones and a corpus of more with
-    products in float32 and sums in float64. Equal to the reference to 1e-6. Over a corpus the vectors are held, 4 d bytes
-    a sample; no n x n numbers.
+    Every pair is looked at: O(K^2 d) time, groups of up to 2048 samples in float64, larger ones and a corpus of
+    more with products in float32 and sums in float64. Equal to the reference to 1e-6. Over a corpus the vectors are
+    held, 4 d bytes a sample; no n x n numbers.
 
     References
     ----------

@@ -85,18 +85,18 @@ def nearest(rows: NDArray[np.float32], groups: NDArray[np.int64], *, q: float = 
 
     Notes
     -----
-    The quantile of ``max_{j != i} cos(e_i, e_j)`` over samples i, with linear interpolation between the two samples next to
-    it (numpy's default, Hyndman and Fan's seventh). One minus the mean of these is `chamfer`; a quantile also tells how
-    large a share of samples has a near-duplicate. Time, memory and precision are those of `chamfer`, and both are
-    computed once where both are asked for. Equal to the reference to 1e-6.
+    The quantile of ``max_{j != i} cos(e_i, e_j)`` over samples i, with linear interpolation between the two samples
+    next to it (numpy's default, Hyndman and Fan's seventh). One minus the mean of these is `chamfer`; a quantile
+    also tells how large a share of samples has a near-duplicate. Time, memory and precision are those of `chamfer`,
+    and both are computed once where both are asked for. Equal to the reference to 1e-6.
 
     The value of a sample (``--per-sample``) is its similarity to the nearest.
 
     References
     ----------
-    Cox et al. (2021), "Directed Diversity: Leveraging Language Embedding Distances for Collective Creativity in Crowd
-    Ideation", arXiv 2101.06030, for the distance to the nearest. Hyndman and Fan (1996), "Sample Quantiles in Statistical
-    Packages", for the quantile.
+    Cox et al. (2021), "Directed Diversity: Leveraging Language Embedding Distances for Collective Creativity in
+    Crowd Ideation", arXiv 2101.06030, for the distance to the nearest. Hyndman and Fan (1996), "Sample Quantiles in
+    Statistical Packages", for the quantile.
 
     Examples
     --------

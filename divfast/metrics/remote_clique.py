@@ -48,10 +48,10 @@ def remote_clique(rows: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArr
 
     Notes
     -----
-    ``mean_i mean_{j != i} (1 - cos(e_i, e_j))``. Every sample has as many others, so the mean of means is the mean over all
-    pairs: the number is that of `cosine`, under the name by which the literature on crowds and on synthetic data knows
-    it, and has its closed form: O(n d) time, O(d) memory, no pair is looked at. Equal to the reference, which takes the
-    means one after the other, to 1e-6.
+    ``mean_i mean_{j != i} (1 - cos(e_i, e_j))``. Every sample has as many others, so the mean of means is the mean
+    over all pairs: the number is that of `cosine`, under the name by which the literature on crowds and on
+    synthetic data knows it, and has its closed form: O(n d) time, O(d) memory, no pair is looked at. Equal to the
+    reference, which takes the means one after the other, to 1e-6.
 
     The package ``diversity`` counts the distance of 0 of a sample to itself among the n: its number is this one times
     ``(n - 1) / n``, rounded to three decimals. ``--per-sample`` gives the mean distance of each sample.

@@ -20,29 +20,30 @@ class RkeCorpus(AllPairsCorpus):
 
     def __init__(self, *, kernel: str = "cosine", scale: float = SCALE) -> None:
         super().__init__(kernel=kernel, scale=scale)
-        self.sums = OuterProducts() if kernel == "cosine" else None
+        self.sums = OuterProducts()
 
-    def adopt(self, other: Any) -> bool:
-        """Let another accumulator that needs the rows read its number off them, where they are held."""
-        return self.sums is None and getattr(other, "sums", None) is None and super().adopt(other)
+    @property
+    def needs_rows(self) -> bool:
+        """Whether the number is one of all pairs: for the cosine kernel their sum has a closed form."""
+        return bool(self.parameters["kernel"] == "rbf")
 
     def add(self, rows: NDArray[np.float32]) -> None:
         """Take one block of vectors."""
-        if self.sums is None:
+        if self.needs_rows:
             super().add(rows)
         else:
             self.sums.add(rows)
 
     def merge(self, other: RkeCorpus) -> None:
         """Take what another accumulator has seen."""
-        if self.sums is None or other.sums is None:
+        if self.needs_rows:
             super().merge(other)
         else:
             self.sums.merge(other.sums)
 
     def result(self) -> float:
         """Return the score of everything seen so far."""
-        if self.sums is None:
+        if self.needs_rows:
             return float(rke(*self.gathered.all(), **self.parameters)[0])
         matrix = self.sums.matrix()
         return np.nan if matrix is None else float(of_products(matrix[None], 2.0, "default")[0])
@@ -89,16 +90,16 @@ def rke(
     eigenvalue is needed. It is one over the mean squared similarity of all n^2 pairs, a sample with itself included, so
     unlike scores of order 1 it settles after some thousands of samples.
 
-    For the cosine kernel it is `vendi` with q = 2, from the smaller of the K x K and d x d products: O(K d min(K, d)), and
-    over a corpus d^2 numbers are held. For the RBF kernel every pair is looked at, with no random features, O(K^2 d) time:
-    groups of up to 2048 samples in float64, larger ones and a corpus of more with products in float32; over a corpus the
-    vectors are held, 4 d bytes a sample. Equal to the reference to 1e-6 relative.
+    For the cosine kernel it is `vendi` with q = 2, from the smaller of the K x K and d x d products: O(K d min(K,
+    d)), and over a corpus d^2 numbers are held. For the RBF kernel every pair is looked at, with no random
+    features, O(K^2 d) time: groups of up to 2048 samples in float64, larger ones and a corpus of more with products
+    in float32; over a corpus the vectors are held, 4 d bytes a sample. Equal to the reference to 1e-6 relative.
 
     References
     ----------
     Jalali, Li and Farnia (2023), "An Information-Theoretic Evaluation of Generative Models in Learning Multi-modal
-    Distributions", NeurIPS. Pasarkar and Dieng (2023), "Cousins of the Vendi Score", arXiv 2310.12952, for its place among
-    the orders.
+    Distributions", NeurIPS. Pasarkar and Dieng (2023), "Cousins of the Vendi Score", arXiv 2310.12952, for its
+    place among the orders.
 
     Examples
     --------

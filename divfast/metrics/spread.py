@@ -52,7 +52,9 @@ class SpreadCorpus:
     corpus=SpreadCorpus,
     parameters={"ridge": positive_real},
 )
-def spread(rows: NDArray[np.float32], groups: NDArray[np.int64], *, ridge: float = 1.0) -> NDArray[np.float64]:
+def spread(
+    rows: NDArray[np.float32], groups: NDArray[np.int64], *, ridge: float = 1.0
+) -> NDArray[np.float64]:
     """Logarithm of the volume that the samples of a group span: the log-determinant of their similarities.
 
     Parameters
@@ -73,15 +75,16 @@ def spread(rows: NDArray[np.float32], groups: NDArray[np.int64], *, ridge: float
     Notes
     -----
     ``log det(I + E E^T / ridge)``, where the rows of E are the K samples; ``log det(E E^T + ridge I)`` is this plus
-    ``K log ridge``. With ridge = 1 it is the logarithm of the normaliser of a determinantal point process whose kernel are
-    the similarities, and grows with each sample that is unlike those before it, the less the more alike it is: it is
-    monotone and submodular. With ridge = K eps^2 / d half of it is the coding rate of Yu et al. at distortion eps.
+    ``K log ridge``. With ridge = 1 it is the logarithm of the normaliser of a determinantal point process whose
+    kernel are the similarities, and grows with each sample that is unlike those before it, the less the more alike
+    it is: it is monotone and submodular. With ridge = K eps^2 / d half of it is the coding rate of Yu et al. at
+    distortion eps.
 
-    Without a ridge the determinant is 0, its logarithm undefined, as soon as two samples are alike or K > d; so a ridge of
-    0 is refused. The value grows with K and is compared at equal K (``--at-k``).
+    Without a ridge the determinant is 0, its logarithm undefined, as soon as two samples are alike or K > d; so a
+    ridge of 0 is refused. The value grows with K and is compared at equal K (``--at-k``).
 
-    The d x d matrix ``I + E^T E / ridge`` has the same determinant, so the smaller one is taken: O(K d min(K, d)) time, and
-    over a corpus d^2 numbers. Products and factors in float64. Equal to the reference to 1e-6.
+    The d x d matrix ``I + E^T E / ridge`` has the same determinant, so the smaller one is taken: O(K d min(K, d))
+    time, and over a corpus d^2 numbers. Products and factors in float64. Equal to the reference to 1e-6.
 
     References
     ----------

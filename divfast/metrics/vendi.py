@@ -181,12 +181,13 @@ def vendi(
     but for the rounding of float32 norms, and those up to 1e-12 are dropped. Equal to the reference to 1e-6
     relative.
 
-    With ``kernel=rbf`` the matrix is ``K / n`` of the kernel, up to 2 rank samples: exact, O(K^2 d + K^3). Beyond, it is
-    that of random Fourier features, ``[cos w.x, sin w.x] / sqrt(rank)`` for `rank` frequencies w drawn from a normal
-    distribution of deviation 1 / scale: O(K rank (d + rank)) time, (2 rank)^2 numbers. A kernel of features is off by
-    about ``1 / sqrt(2 rank)`` at each entry, which spreads over small eigenvalues: the score can be no more than 2 rank and
-    is low where it comes near. At q = 1 it converges slowly (26.1 for 27.9 with rank = 1000 in one of our trials; a
-    warning says so), at q = 2 and above soon (5.998 for 5.999). `rke` with ``kernel=rbf`` is q = 2 with no features.
+    With ``kernel=rbf`` the matrix is ``K / n`` of the kernel, up to 2 rank samples: exact, O(K^2 d + K^3). Beyond,
+    it is that of random Fourier features, ``[cos w.x, sin w.x] / sqrt(rank)`` for `rank` frequencies w drawn from a
+    normal distribution of deviation 1 / scale: O(K rank (d + rank)) time, (2 rank)^2 numbers. A kernel of features
+    is off by about ``1 / sqrt(2 rank)`` at each entry, which spreads over small eigenvalues: the score can be no
+    more than 2 rank and is low where it comes near. At q = 1 it converges slowly (26.1 for 27.9 with rank = 1000 in
+    one of our trials; a warning says so), at q = 2 and above soon (5.998 for 5.999). `rke` with ``kernel=rbf`` is q
+    = 2 with no features.
 
     References
     ----------

@@ -33,7 +33,8 @@ def conditional_vendi(
 ) -> NDArray[np.float64]:
     """Return the exponential of the conditional entropy or of the information, per group, ``float64[g]``.
 
-    `rows` is ``[n, 2, d]``: of each the sample and its prompt. Of all rows at any size: `sample` and `seed` have no say.
+    `rows` is ``[n, 2, d]``: of each the sample and its prompt. Of all rows at any size: `sample` and `seed` have no
+    say.
     """
     vectors = np.asarray(rows, np.float64)
     out = []

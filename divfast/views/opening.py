@@ -42,9 +42,7 @@ class Sources:
         from divfast.views import vectors
 
         assert self.encoder is not None
-        return vectors.open_encoder(
-            self.encoder, dtype=self.dtype, cache=self.cache, progress=self.progress
-        )
+        return vectors.open_encoder(self.encoder, dtype=self.dtype, cache=self.cache, progress=self.progress)
 
     def check(self) -> None:
         """Raise `MetricError` where two sources exclude each other."""
@@ -114,7 +112,9 @@ def _open_prompted(sources: Sources) -> Opener:
 def _lacking_prompted(sources: Sources) -> str | None:
     if sources.encoder is not None:
         return None
-    return "Name an encoder with --encoder: it makes the vectors of the prompts too (minilm needs no network)."
+    return (
+        "Name an encoder with --encoder: it makes the vectors of the prompts too (minilm needs no network)."
+    )
 
 
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
