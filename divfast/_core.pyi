@@ -140,6 +140,12 @@ def add_outer_products(products: _Floats, rows: NDArray[np.float32] | _Floats, t
     What stands below the diagonal is undefined.
     """
 
+def group_products(rows: NDArray[np.float32], starts: _Ints, k: int, threads: int = 0) -> _Floats:
+    """Return the products of all rows by all rows of groups of k, in float64: ``float64[b, k, k]``.
+
+    Group i is the rows from ``starts[i]`` on, ``int64[b]``.
+    """
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 

@@ -12,25 +12,24 @@ from numpy.typing import NDArray
 from divfast import _core, engine
 from divfast.viewed import concat_rows, take_rows
 
-# Groups of one size are taken together, few enough that their rows stay in a core's cache.
-_BATCH_BYTES = 2 << 20
+_BATCH_BYTES = 1 << 20
+# Up to here all rows of a group fit a core's cache as doubles, and BLAS takes longer to begin than to multiply.
+_SMALL = 128
 
 
-def equal_sizes(sizes: NDArray[np.int64], index: NDArray[np.int64], d: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the groups of `index` in batches of one size, each small enough to be copied.
+def equal_sizes(sizes: NDArray[np.int64], index: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the groups of `index` in batches of one size, few enough that their matrices stay in a core's cache.
 
     Parameters
     ----------
     sizes, index : numpy.ndarray
         ``int64[g]``, rows of every group, and which of them to take.
-    d : int
-        Numbers of a row.
     """
     order = index[np.argsort(sizes[index], kind="stable")]
     cuts = [0, *(np.flatnonzero(np.diff(sizes[order])) + 1).tolist(), len(order)]
     for first, last in pairwise(cuts):
         if first < last:
-            step = max(1, _BATCH_BYTES // (8 * max(1, int(sizes[order[first]]) * d)))
+            step = max(1, _BATCH_BYTES // (8 * max(1, int(sizes[order[first]]) ** 2)))
             for start in range(first, last, step):
                 yield order[start : min(last, start + step)]
 
@@ -39,11 +38,14 @@ def grams(
     rows: NDArray[np.float32], groups: NDArray[np.int64], index: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Yield batches of the groups of `index`, with their products of all rows by all rows, ``float64[b, k, k]``."""
-    # On one thread: BLAS has its own, and two callers of it slow each other down by far more than a half.
-    for batch in equal_sizes(np.diff(groups), index, rows.shape[1]):
+    for batch in equal_sizes(np.diff(groups), index):
         k = int(groups[batch[0] + 1] - groups[batch[0]])
-        block = rows[groups[batch][:, None] + np.arange(k)].astype(np.float64)  # [b, k, d]
-        yield batch, block @ block.transpose(0, 2, 1)
+        if k <= _SMALL:
+            yield batch, _core.group_products(rows, groups[batch], k, threads=engine.threads())
+        else:
+            # BLAS has threads of its own; two callers of it slow each other down by far more than a half.
+            vectors = [rows[groups[g] : groups[g + 1]].astype(np.float64) for g in batch.tolist()]
+            yield batch, np.stack([x @ x.T for x in vectors])
 
 
 def to_cosines(products: NDArray[np.float64]) -> NDArray[np.float64]:

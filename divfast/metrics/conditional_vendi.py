@@ -67,8 +67,10 @@ def conditional_vendi(
     part : str
         ``conditional``: the diversity that the model adds to that of its prompts. ``information``: the diversity of
         samples that their prompts account for.
-    sample, seed : int
-        Over a corpus of more rows, how many are drawn, and the seed that draws them.
+    sample : int
+        Over a corpus, how many rows to draw where there are more.
+    seed : int
+        Draws them.
 
     Returns
     -------

@@ -159,8 +159,10 @@ def vendi(
         What similarity is: ``cosine``, or ``rbf``, which is ``exp(-|x - y|^2 / (2 scale^2))``.
     scale : float
         Of the RBF kernel: at which distance vectors begin to count as different. Unit rows are at most 2 apart.
-    rank, seed : int
-        Of the RBF kernel, where there are more than 2 rank samples: how many random frequencies, and their seed.
+    rank : int
+        Of the RBF kernel, where there are more than 2 rank samples: how many random frequencies stand in for it.
+    seed : int
+        Draws them.
     preset : str
         ``paper`` raises eigenvalues below 1e-12 to it instead of dropping them, and gives 1 to a group
         without a sample, as the published code does.
