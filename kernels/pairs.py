@@ -30,7 +30,7 @@ import triton.language as tl
 
 from divfast.errors import DataError
 from divfast.kernels import tiles
-from divfast.kernels.tiles import Tile, locate, multiply
+from divfast.kernels.tiles import Tile, locate, multiply, wholeness
 
 __all__ = ["Pairs", "pairs", "quantiles"]
 
@@ -73,22 +73,18 @@ def _keep(similarities, best, own, others, count, K: tl.constexpr, AXIS: tl.cons
     # What is not among the K so far will not be later. Beside the first tiles of a row this is all that is done.
     pending = there & (_ordered(most).to(tl.int64) >= least >> 32) & (most > -float("inf"))
     while tl.max(pending.to(tl.int32)) > 0:
-        # Of equal ones the lower index.
-        if AXIS == 1:
-            at = tl.min(tl.where(similarities == most[:, None], others[None, :], 0x7FFFFFFF), axis=1)
-        else:
-            at = tl.min(tl.where(similarities == most[None, :], others[:, None], 0x7FFFFFFF), axis=0)
+        # Of equal ones the lower index. What comes after it in this order is the rest: no copy of the tile is kept.
+        index = tl.expand_dims(others, 1 - AXIS)
+        bound = tl.expand_dims(most, AXIS)
+        at = tl.min(tl.where(similarities == bound, index, 0x7FFFFFFF), axis=AXIS)
         packed = (_ordered(most).to(tl.int64) << 32) | (0x7FFFFFFF - at).to(tl.int64)
         pending &= packed > least
         moving = packed
         for slot in range(K):
             before = tl.atomic_max(lists + slot, moving, mask=pending, sem="relaxed")
             moving = tl.where(pending, tl.minimum(before, moving), moving)
-        if AXIS == 1:
-            similarities = tl.where(others[None, :] == at[:, None], -float("inf"), similarities)
-        else:
-            similarities = tl.where(others[:, None] == at[None, :], -float("inf"), similarities)
-        most = tl.max(similarities, axis=AXIS)
+        rest = (similarities < bound) | ((similarities == bound) & (index > tl.expand_dims(at, AXIS)))
+        most = tl.max(tl.where(rest, similarities, -float("inf")), axis=AXIS)
         least = tl.load(lists + K - 1, mask=there, other=0x7FFFFFFFFFFFFFFF, volatile=True)
         pending &= (_ordered(most).to(tl.int64) >= least >> 32) & (most > -float("inf"))
 
@@ -96,7 +92,7 @@ def _keep(similarities, best, own, others, count, K: tl.constexpr, AXIS: tl.cons
 @triton.jit
 def _pairs_kernel(
     left, right, left_finite, right_finite, best, lowest, histogram, above, thresholds, starts,
-    n, m, left_stride, right_stride, low, scale, first_tile, last_tile,
+    n, m, left_stride, right_stride, offset, scale, first_tile, last_tile,
     K: tl.constexpr, BINS: tl.constexpr, COUNTERS: tl.constexpr, COUNTS: tl.constexpr, LOWEST: tl.constexpr,
     SYMMETRIC: tl.constexpr, GROUP: tl.constexpr, D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr, WIDEN: tl.constexpr,
@@ -115,11 +111,9 @@ def _pairs_kernel(
             )
             i = row + tl.arange(0, BM)
             j = column + tl.arange(0, BN)
-            good_i = tl.load(left_finite + i, mask=i < n, other=0)
-            good_j = tl.load(right_finite + j, mask=j < m, other=0)
-            whole = (tl.min(good_i.to(tl.int32)) > 0) & (tl.min(good_j.to(tl.int32)) > 0)
-            if SYMMETRIC:
-                whole = whole & (row + BM - 1 < column)
+            whole, good_i, good_j = wholeness(
+                left_finite, right_finite, i, j, row, column, n, m, BM, SYMMETRIC
+            )
             if not whole:
                 counted = (good_i[:, None] > 0) & (good_j[None, :] > 0)
                 if SYMMETRIC:
@@ -129,7 +123,7 @@ def _pairs_kernel(
 
             if BINS > 0:
                 # Clamped before it is a whole number; what is left out falls into the first bin.
-                bins = tl.minimum(tl.maximum((s - low) * scale, 0.0), BINS - 1.0).to(tl.int32)
+                bins = tl.minimum(tl.maximum(s * scale + offset, 0.0), BINS - 1.0).to(tl.int32)
                 counters += tl.histogram(tl.reshape(bins, (BM * BN,)), COUNTERS).to(tl.int64)
             for t in range(COUNTS):
                 reached = tl.sum((s >= tl.load(thresholds + t)).to(tl.int32))
@@ -154,7 +148,9 @@ def _unordered(keys: torch.Tensor) -> torch.Tensor:
     return (keys ^ ((keys >> 31) & 0x7FFFFFFF)).view(torch.float32)
 
 
-def _means(rows: torch.Tensor, others: torch.Tensor, good: torch.Tensor, good_others: torch.Tensor, symmetric: bool) -> torch.Tensor:
+def _means(
+    rows: torch.Tensor, others: torch.Tensor, good: torch.Tensor, good_others: torch.Tensor, symmetric: bool
+) -> torch.Tensor:
     """Return each row's mean similarity to all others, from the sum of those, in float64."""
     step = max(1, (1 << 24) // max(1, rows.shape[1]))
 
@@ -192,10 +188,7 @@ def _launch(
     # As `_ordered` has it, infinity.
     lowest = full((n,), 0x7F800000, torch.int32)
     histogram, above = full((bins,), 0, torch.int64), full((len(thresholds),), 0, torch.int64)
-    at = torch.tensor(thresholds, dtype=torch.float64).to(torch.float32)
-    # The least float32 that reaches the threshold.
-    at = torch.where(at.double() < torch.tensor(thresholds, dtype=torch.float64), torch.nextafter(at, at + 1), at)
-    at = at.to(device)
+    at = tiles.reaching(thresholds).to(device)
 
     def run(one: Tile) -> None:
         starts = tiles.tile_starts(n, m, one, symmetric)
@@ -204,7 +197,7 @@ def _launch(
             last = min(starts[-1], first + _TILES_A_LAUNCH)
             _pairs_kernel[(tiles.programs(device, last - first, one),)](
                 left, right, good, good_others, best, lowest, histogram, above, at, where,
-                n, m, left.stride(0), right.stride(0), low, bins / (high - low), first, last,
+                n, m, left.stride(0), right.stride(0), -low * bins / (high - low), bins / (high - low), first, last,
                 K=k, BINS=bins, COUNTERS=max(2, triton.next_power_of_2(bins)), COUNTS=len(thresholds), LOWEST=extremes,
                 **tiles.constants(left, mode, one, symmetric), num_warps=one.warps, num_stages=one.stages,
             )  # fmt: skip
@@ -232,7 +225,17 @@ def _pairs_op(
 
 
 @_pairs_op.register_fake
-def _(rows: Any, others: Any, nearest: int, bins: int, low: float, high: float, thresholds: Any, extremes: bool, mode: str) -> Any:
+def _(
+    rows: Any,
+    others: Any,
+    nearest: int,
+    bins: int,
+    low: float,
+    high: float,
+    thresholds: Any,
+    extremes: bool,
+    mode: str,
+) -> Any:
     n, ints, double = rows.shape[0], torch.int64, torch.float64
 
     def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -293,14 +296,18 @@ def pairs(
         For what a kernel cannot take, and where it cannot run.
     """
     if nearest < 0 or bins < 0 or bins > 1 << 12:
-        raise DataError(f"nearest {nearest} and bins {bins} must be at least 0, bins at most 4096.", where="pairs")
+        raise DataError(
+            f"nearest {nearest} and bins {bins} must be at least 0, bins at most 4096.", where="pairs"
+        )
     if not span[0] < span[1]:
         raise DataError(f"must ascend, got {span}.", where="span")
     asked = (rows, others, nearest, bins, *map(float, span), [float(t) for t in thresholds], extremes, mode)
     return Pairs(*(_pairs_op(*asked) if tile is None else _launch(*asked, tile)))
 
 
-def quantiles(histogram: torch.Tensor, q: torch.Tensor, span: tuple[float, float] = (-1.0, 1.0)) -> torch.Tensor:
+def quantiles(
+    histogram: torch.Tensor, q: torch.Tensor, span: tuple[float, float] = (-1.0, 1.0)
+) -> torch.Tensor:
     """Return quantiles, ``float64``, from a histogram of `pairs`: off by a bin's width at most; NaN without a pair."""
     counts = histogram.to(torch.float64)
     ends = counts.cumsum(0)

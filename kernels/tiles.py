@@ -29,7 +29,12 @@ class Tile:
 # The largest first. Of bfloat16, 128 x 256 products take 590 KB at 768 dimensions: 85 operations a byte from the second
 # cache, where 128 x 128 have 64. The accumulator is half of the registers, and the stages are 144 KB.
 TILES = {
-    "bf16": (Tile(128, 256, 64, 8, 3), Tile(128, 128, 64, 4, 3), Tile(64, 64, 64, 4, 2), Tile(32, 32, 32, 4, 1)),
+    "bf16": (
+        Tile(256, 128, 64, 8, 3),
+        Tile(128, 128, 64, 8, 3),
+        Tile(64, 64, 64, 4, 2),
+        Tile(32, 32, 32, 4, 1),
+    ),
     "tf32": (Tile(128, 128, 32, 8, 3), Tile(64, 64, 32, 4, 2), Tile(32, 32, 32, 4, 1)),
     "fp32": (Tile(128, 64, 16, 8, 2), Tile(64, 64, 16, 4, 2), Tile(32, 32, 16, 4, 1)),
 }
@@ -39,7 +44,16 @@ GROUP = 16
 
 
 @triton.jit
-def locate(tile, group, starts, first_row, BM: tl.constexpr, BN: tl.constexpr, GROUP: tl.constexpr, SYMMETRIC: tl.constexpr):
+def locate(
+    tile,
+    group,
+    starts,
+    first_row,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    GROUP: tl.constexpr,
+    SYMMETRIC: tl.constexpr,
+):
     """Return the group of a tile and its first row and column; `group` is that of an earlier tile.
 
     Of a symmetric matrix a group begins in the block of columns that the diagonal enters it.
@@ -78,6 +92,17 @@ def multiply(
             a, b = a.to(tl.float32), b.to(tl.float32)
         products = tl.dot(a, tl.trans(b), products, input_precision=PRECISION)
     return products
+
+
+@triton.jit
+def wholeness(left_finite, right_finite, i, j, row, column, n, m, BM: tl.constexpr, SYMMETRIC: tl.constexpr):
+    """Return whether all of a tile is to be counted, and which of its rows and columns are there and finite."""
+    good_i = tl.load(left_finite + i, mask=i < n, other=0).to(tl.int32)
+    good_j = tl.load(right_finite + j, mask=j < m, other=0).to(tl.int32)
+    whole = (tl.min(good_i) > 0) & (tl.min(good_j) > 0)
+    if SYMMETRIC:
+        whole = whole & (row + BM - 1 < column)
+    return whole, good_i, good_j
 
 
 def interpreted() -> bool:
@@ -142,6 +167,13 @@ def finite(rows: torch.Tensor) -> torch.Tensor:
     for start in range(0, len(rows), step):
         found[start : start + step] = torch.isfinite(rows[start : start + step]).all(dim=1)
     return found
+
+
+def reaching(thresholds: list[float]) -> torch.Tensor:
+    """Return the least float32 at or above each threshold, which a float32 reaches where it reaches that."""
+    exact = torch.tensor(thresholds, dtype=torch.float64)
+    near = exact.to(torch.float32)
+    return torch.where(near.double() < exact, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
 
 
 def tile_starts(n: int, m: int, tile: Tile, symmetric: bool, first: int = 0) -> list[int]:
