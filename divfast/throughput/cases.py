@@ -13,6 +13,7 @@ from divfast.throughput import (
     self_bleu,
     semantic,
     texts,
+    vectors,
 )
 from divfast.throughput.case import Case
 
@@ -24,6 +25,7 @@ CASES = (
     *duplicates.CASES,
     *overlapping.CASES,
     *semantic.CASES,
+    *vectors.CASES,
     *reading.CASES,
     *commands.CASES,
 )
