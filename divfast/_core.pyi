@@ -144,6 +144,8 @@ def group_products(rows: NDArray[np.float32], starts: _Ints, k: int, threads: in
     """Return the products of all rows by all rows of groups of k, in float64: ``float64[b, k, k]``.
 
     Group i is the rows from ``starts[i]`` on, ``int64[b]``.
+    """
+
 def pair_statistics(
     rows: NDArray[np.float32],
     others: NDArray[np.float32] | None,
