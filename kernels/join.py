@@ -1,17 +1,16 @@
 """Every pair of vectors with a similarity of at least a threshold, as a compact list.
 
-Tiles as in `divfast.kernels.pairs`; what is in a tile and reaches the threshold is counted, one atomic addition takes as
-many places of the list, and prefix sums over the tile say who stands where. A tile without a pair writes nothing.
+Tiles as in `divfast.kernels.pairs`; what is in a tile and reaches the threshold is counted, one atomic addition takes
+as many places in the list, and prefix sums over the tile say who stands where. A tile without a pair writes nothing.
 
-operations
-    n^2 d / 2 multiplications and additions on the matrix units, and 2 for every similarity; some 20 for those of a tile
-    that has a pair. A pass whose pairs are more than the list has room for is done again on fewer rows.
-bytes
-    Read as by `pairs`; written, 20 for each pair.
-accumulator
-    float32 on the matrix units; the count in int64.
-error
-    Of the similarities, that of `pairs` in the same mode. Pairs within that error of the threshold may be missed or found.
+Operations: n^2 d / 2 multiplications and additions on the matrix units, and 3 for every similarity; some 30 for those
+of a tile that has a pair. A pass that finds more pairs than the list has room for is done again on fewer rows.
+
+Bytes: read as by `pairs`; written, 20 for each pair.
+
+Accumulator: float32 on the matrix units; the count in int64.
+
+Errors of a similarity are those of `pairs` in the same mode; within them a pair may be on either side of the threshold.
 """
 
 from __future__ import annotations
@@ -93,8 +92,8 @@ def _launch(
         found.zero_()
         starts = tiles.tile_starts(stop, m, one, symmetric, start)
         _join_kernel[(tiles.programs(device, starts[-1], one),)](
-            left, right, good, good_others, i, j, s, found, torch.tensor(starts, dtype=torch.int64, device=device),
-            stop, m, left.stride(0), right.stride(0), tiles.reaching([tau]).item(), capacity, start, starts[-1],
+            left, right, good, good_others, i, j, s, found, tiles.sent(starts, torch.int64, device),
+            stop, m, left.stride(0), right.stride(0), tiles.reaching([tau])[0], capacity, start, starts[-1],
             **tiles.constants(left, mode, one, symmetric), num_warps=one.warps, num_stages=one.stages,
         )  # fmt: skip
 
@@ -192,8 +191,8 @@ def _passes(
                 continue
             free = torch.cuda.mem_get_info(rows.device)[0]
             raise BackendError(
-                f"a list of {room:,} pairs takes {20 * room / 1e6:,.1f} MB, and the device has {free / 1e6:,.1f} MB left.",
-                remedy=f"A list of {free // _PAIR_BYTES:,} would fit: pass it as capacity.",
+                f"a list of {room:,} pairs does not fit into the {free / 1e6:,.1f} MB that the device has left.",
+                remedy=f"Free some: {free // _PAIR_BYTES:,} pairs would fit, and a row may have {m:,}.",
             ) from None
         many = int(found)
         if many > room:

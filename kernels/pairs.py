@@ -3,21 +3,23 @@
 A tile of similarities lives in registers. Everything that is asked is taken from it there, and what leaves is a few
 numbers a row. With n rows and tiles of BM x BN over the upper triangle:
 
-operations
-    n^2 d / 2 multiplications and additions on the matrix units, half of what a square product takes. For every
-    similarity on the others: 2 for nearest (a maximum along either side), 4 for the histogram (scale, convert, address,
-    an atomic addition in shared memory), 2 clamps, 2 for each threshold, 4 for the lowest; no more than 12 issue slots
-    in all for histogram and nearest, which is a sixth of the time that 768 dimensions take on the matrix units of an H100.
-    A tile on the diagonal or at an edge, or with a row that is not finite, takes 4 more.
-bytes
-    n^2 d b (1 / BM + 1 / BN) / 2 from the second cache with b bytes a number; from memory about n^2 d b / (2 GROUP BM),
-    since a group of blocks of rows passes over all columns once. Written: 8 k bytes a row, and 4 for the lowest.
-accumulator
-    float32 on the matrix units; counts in int64; means in float64.
-error
-    Of a similarity of unit rows, at most: ``fp32`` d 2^-24; ``tf32`` 2^-10 more, since numbers have 11 bits; ``bf16``
-    2^-8 more for float32 rows, which are rounded to 8 bits, and nothing more for rows that are bfloat16 or float16
-    already, whose products are exact. Rounding is mostly random: 2^-10 / sqrt(d) and 2^-8 / sqrt(d) are typical.
+Operations: n^2 d / 2 multiplications and additions on the matrix units, half of what the square product takes. For
+every similarity, counted in machine code for the architecture 9.0: 1 for the maximum of rows and 2.5 for that of
+columns (0.75 of them shuffles), 10 for the histogram (scaled, clamped, made an index, checked, added to a counter in
+shared memory), 2 for each threshold, 6 for the lowest. That of histogram and nearest, 14, is a quarter of the time that
+768 dimensions of bfloat16 take on the matrix units of an H100. A tile on the diagonal or at an edge, or with a row that
+is not finite, takes 4 more; a tile with nearer neighbours some 10 for each that one row has in it, and after the first
+thousands of rows few have.
+
+Bytes: n^2 d b (1 / BM + 1 / BN) / 2 from the second cache with b bytes a number, and about n^2 d b / (2 GROUP BM) from
+memory, since a group of blocks of rows passes over all columns once: at 1,000,000 x 768 of bfloat16 9 TB and 190 GB.
+Written: 8 k bytes a row, 4 more for the lowest.
+
+Accumulator: float32 on the matrix units; counts in int64; means in float64 from the sum of all rows.
+
+Errors of a similarity of unit rows, at most: ``fp32`` d 2^-24; ``tf32`` 2^-10 more, since numbers have 11 bits;
+``bf16`` 2^-8 more for float32 rows, which are rounded to 8 bits, and nothing more for rows that are bfloat16 or float16
+already, whose products are exact. Rounding is mostly random: 2^-10 / sqrt(d) and 2^-8 / sqrt(d) are typical.
 """
 
 from __future__ import annotations
@@ -72,19 +74,23 @@ def _keep(similarities, best, own, others, count, K: tl.constexpr, AXIS: tl.cons
     most = tl.max(similarities, axis=AXIS)
     # What is not among the K so far will not be later. Beside the first tiles of a row this is all that is done.
     pending = there & (_ordered(most).to(tl.int64) >= least >> 32) & (most > -float("inf"))
+    after = tl.zeros_like(own) - 1
     while tl.max(pending.to(tl.int32)) > 0:
         # Of equal ones the lower index. What comes after it in this order is the rest: no copy of the tile is kept.
         index = tl.expand_dims(others, 1 - AXIS)
         bound = tl.expand_dims(most, AXIS)
-        at = tl.min(tl.where(similarities == bound, index, 0x7FFFFFFF), axis=AXIS)
+        equal = (similarities == bound) & (index > tl.expand_dims(after, AXIS))
+        at = tl.min(tl.where(equal, index, 0x7FFFFFFF), axis=AXIS)
         packed = (_ordered(most).to(tl.int64) << 32) | (0x7FFFFFFF - at).to(tl.int64)
         pending &= packed > least
         moving = packed
         for slot in range(K):
             before = tl.atomic_max(lists + slot, moving, mask=pending, sem="relaxed")
             moving = tl.where(pending, tl.minimum(before, moving), moving)
-        rest = (similarities < bound) | ((similarities == bound) & (index > tl.expand_dims(at, AXIS)))
-        most = tl.max(tl.where(rest, similarities, -float("inf")), axis=AXIS)
+        rest = (similarities < bound) | (equal & (index > tl.expand_dims(at, AXIS)))
+        later = tl.max(tl.where(rest, similarities, -float("inf")), axis=AXIS)
+        after = tl.where(later == most, at, -1)
+        most = later
         least = tl.load(lists + K - 1, mask=there, other=0x7FFFFFFFFFFFFFFF, volatile=True)
         pending &= (_ordered(most).to(tl.int64) >= least >> 32) & (most > -float("inf"))
 
@@ -188,11 +194,11 @@ def _launch(
     # As `_ordered` has it, infinity.
     lowest = full((n,), 0x7F800000, torch.int32)
     histogram, above = full((bins,), 0, torch.int64), full((len(thresholds),), 0, torch.int64)
-    at = tiles.reaching(thresholds).to(device)
+    at = tiles.sent(tiles.reaching(thresholds), torch.float32, device)
 
     def run(one: Tile) -> None:
         starts = tiles.tile_starts(n, m, one, symmetric)
-        where = torch.tensor(starts, dtype=torch.int64, device=device)
+        where = tiles.sent(starts, torch.int64, device)
         for first in range(0, starts[-1], _TILES_A_LAUNCH):
             last = min(starts[-1], first + _TILES_A_LAUNCH)
             _pairs_kernel[(tiles.programs(device, last - first, one),)](
@@ -273,7 +279,7 @@ def pairs(
     bins : int
         Of a histogram, all of one width; those at the ends also hold what lies beyond.
     span : tuple of float
-        The lower and the upper end of the bins. A similarity within rounding, 2^-22, of an edge may be on its other side.
+        The lower and the upper end of the bins. A similarity within 2^-22 of an edge may be counted on its other side.
     thresholds : tuple of float
         Count the pairs with a similarity of at least each of these.
     extremes : bool

@@ -60,7 +60,7 @@ def locate(
     """
     while tile >= tl.load(starts + group + 1):
         group += 1
-    within = tile - tl.load(starts + group)
+    within = (tile - tl.load(starts + group)).to(tl.int32)
     row = first_row + (group * GROUP + within % GROUP) * BM
     column = within // GROUP * BN
     if SYMMETRIC:
@@ -169,11 +169,19 @@ def finite(rows: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def reaching(thresholds: list[float]) -> torch.Tensor:
+def sent(values: list[Any], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return values as a tensor on the device, without waiting for it."""
+    made = torch.tensor(values, dtype=dtype)
+    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
+
+
+def reaching(thresholds: list[float]) -> list[float]:
     """Return the least float32 at or above each threshold, which a float32 reaches where it reaches that."""
     exact = torch.tensor(thresholds, dtype=torch.float64)
     near = exact.to(torch.float32)
-    return torch.where(near.double() < exact, torch.nextafter(near, torch.full_like(near, torch.inf)), near)
+    above = torch.nextafter(near, torch.full_like(near, torch.inf))
+    reached: list[float] = torch.where(near.double() < exact, above, near).tolist()
+    return reached
 
 
 def tile_starts(n: int, m: int, tile: Tile, symmetric: bool, first: int = 0) -> list[int]:
