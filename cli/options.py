@@ -16,6 +16,8 @@ PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
 DTYPES = ("float32", "bfloat16", "float16")
 DEDUPE_SCOPES = ("pooled", "prompt")
+SELECT_SCOPES = ("pooled", "prompt")
+SELECT_METHODS = ("k_centre", "vendi")
 UNITS = ("chars", "words")
 NORMALISATIONS = ("none", "fold")
 # Arguments that `reading` gives to a command.

@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "bindings.hpp"
 #include "greedy.hpp"
 
@@ -56,15 +54,14 @@ py::tuple groups_of(const Array<float>& rows, const Array<int64_t>& groups, int6
     if (k < 1) throw py::value_error("k must be at least 1");
     const int64_t n = groups.size() - 1;
     py::array_t<int64_t> taken({n, k});
-    py::array_t<double> costs({n, k}), radius(n);
+    py::array_t<double> costs({n, k});
     int64_t* out = taken.mutable_data();
     double* of = costs.mutable_data();
-    double* far = radius.mutable_data();
     {
         py::gil_scoped_release release;
-        greedy_groups(vectors, groups.data(), n, k, wanted, q, threads, out, of, far);
+        greedy_groups(vectors, groups.data(), n, k, wanted, q, threads, out, of);
     }
-    return py::make_tuple(taken, costs, radius);
+    return py::make_tuple(taken, costs);
 }
 
 py::array_t<double> radius_of(const Array<float>& rows, const Array<int64_t>& groups, const Array<int64_t>& chosen,

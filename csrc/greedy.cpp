@@ -200,13 +200,12 @@ std::unique_ptr<Greedy> make_greedy(Vectors rows, Cost cost, double q, int threa
 }
 
 void greedy_groups(Vectors rows, const int64_t* groups, int64_t n_groups, int64_t k, Cost cost, double q, int threads,
-                   int64_t* taken, double* costs, double* radius) {
+                   int64_t* taken, double* costs) {
     over_groups(groups, n_groups, threads, [&](int64_t g, int inner) {
         int64_t* out = taken + g * k;
         double* cost_of = costs + g * k;
         std::fill(out, out + k, int64_t{-1});
         std::fill(cost_of, cost_of + k, std::numeric_limits<double>::quiet_NaN());
-        radius[g] = std::numeric_limits<double>::quiet_NaN();
         if (groups[g + 1] == groups[g]) return;
         const auto greedy = make_greedy(part_of(rows, groups[g], groups[g + 1]), cost, q, inner);
         Choice next{greedy->central(), std::numeric_limits<double>::quiet_NaN()};
@@ -214,9 +213,8 @@ void greedy_groups(Vectors rows, const int64_t* groups, int64_t n_groups, int64_
             out[i] = groups[g] + next.row;
             cost_of[i] = next.cost;
             greedy->take(next.row);
-            if (i + 1 < k || cost == Cost::distance) next = greedy->cheapest();
+            if (i + 1 < k) next = greedy->cheapest();
         }
-        if (cost == Cost::distance) radius[g] = next.row < 0 ? 0.0 : -next.cost;
     });
 }
 

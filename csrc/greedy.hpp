@@ -40,10 +40,9 @@ class Greedy {
 std::unique_ptr<Greedy> make_greedy(Vectors rows, Cost cost, double q, int threads);
 
 // Takes up to k rows of every group, the first one central. Those of group g are rows[g * k ...] with their costs when
-// they were taken (NaN for the first), -1 behind the last one. radius[g]: the squared distance from its rows to the
-// nearest one taken, at most; NaN for a group without rows. Only where the cost is distance.
+// they were taken (NaN for the first), -1 behind the last one.
 void greedy_groups(Vectors rows, const int64_t* groups, int64_t n_groups, int64_t k, Cost cost, double q, int threads,
-                   int64_t* taken, double* costs, double* radius);
+                   int64_t* taken, double* costs);
 
 // The largest squared distance from a row of a group to the nearest chosen one of that group; NaN where there is none.
 // The chosen rows of group g are chosen[bounds[g]] to chosen[bounds[g + 1]].

@@ -20,16 +20,19 @@ DIVFAST_INLINE double total(const Eight& sums) {
     return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-// Of rows of doubles that are padded to whole vectors.
+// Rows of doubles are padded with zeros to so many.
+constexpr int64_t kPadding = 4 * kEight;
+
 DIVFAST_CLONES double product(const double* x, const double* y, int64_t padded) {
     Eight sums[4] = {};
-    for (int64_t j = 0; j < padded; j += 4 * kEight) {
-        for (int64_t h = 0; h < 4 && j + h * kEight < padded; ++h) {
-            Eight a, b;
-            std::memcpy(&a, x + j + h * kEight, sizeof a);
-            std::memcpy(&b, y + j + h * kEight, sizeof b);
-            sums[h] += a * b;
-        }
+    for (int64_t j = 0; j < padded; j += kPadding) {
+        Eight a[4], b[4];
+        std::memcpy(a, x + j, sizeof a);
+        std::memcpy(b, y + j, sizeof b);
+        sums[0] += a[0] * b[0];
+        sums[1] += a[1] * b[1];
+        sums[2] += a[2] * b[2];
+        sums[3] += a[3] * b[3];
     }
     return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
@@ -76,14 +79,14 @@ DIVFAST_CLONES void resolvents(const double* squares, const double* inverse, int
     }
 }
 
-int64_t padded_to_eight(int64_t d) { return (d + kEight - 1) / kEight * kEight; }
+int64_t padded(int64_t d) { return (d + kPadding - 1) / kPadding * kPadding; }
 
 // Writes a row as doubles of length 1, zeros behind it; a row without a direction stays zero.
 void write_unit(const float* row, int64_t d, double* out) {
-    const int64_t padded = padded_to_eight(d);
+    const int64_t wide = padded(d);
     for (int64_t j = 0; j < d; ++j) out[j] = static_cast<double>(row[j]);
-    std::fill(out + d, out + padded, 0.0);
-    const double square = product(out, out, padded);
+    std::fill(out + d, out + wide, 0.0);
+    const double square = product(out, out, wide);
     const double scale = square > 0.0 ? 1.0 / std::sqrt(square) : 0.0;
     for (int64_t j = 0; j < d; ++j) out[j] *= scale;
 }
@@ -129,45 +132,42 @@ void DistanceCost::update(const int64_t* rows, int64_t count, double limit, doub
 }
 
 void CosinesCost::take(int64_t row) {
-    const auto padded = static_cast<size_t>(padded_to_eight(rows_.width));
-    unit_.resize(unit_.size() + padded);
-    write_unit(rows_.row(row), rows_.width, unit_.data() + unit_.size() - padded);
+    const auto wide = static_cast<size_t>(padded(rows_.width));
+    unit_.resize(unit_.size() + wide);
+    write_unit(rows_.row(row), rows_.width, unit_.data() + unit_.size() - wide);
     ++taken_;
 }
 
-void CosinesCost::update(const int64_t* rows, int64_t count, double limit, double* values, uint32_t* seen,
+void CosinesCost::update(const int64_t* rows, int64_t count, double, double* values, uint32_t* seen,
                          Scratch& scratch) const {
-    const int64_t padded = padded_to_eight(rows_.width);
-    scratch.resize(static_cast<size_t>(padded));
+    const int64_t wide = padded(rows_.width);
+    scratch.resize(static_cast<size_t>(wide));
     for (int64_t c = 0; c < count; ++c) {
         const int64_t row = rows[c];
         write_unit(rows_.row(row), rows_.width, scratch.data());
-        double value = values[row];
-        uint32_t at = seen[row];
-        while (at < taken_ && value <= limit) {
-            const double cosine = product(scratch.data(), unit_.data() + at * padded, padded);
-            value += cosine * cosine;
-            ++at;
+        // All of them at once: stopping at the limit would bring the row back as soon as the limit has moved.
+        for (uint32_t at = seen[row]; at < taken_; ++at) {
+            const double cosine = product(scratch.data(), unit_.data() + at * wide, wide);
+            values[row] += cosine * cosine;
         }
-        values[row] = value;
-        seen[row] = at;
+        seen[row] = taken_;
     }
 }
 
 SpectrumCost::SpectrumCost(Vectors rows, double q) : rows_(rows), q_(q) {}
 
 void SpectrumCost::take(int64_t row) {
-    const int64_t d = rows_.width, padded = padded_to_eight(d), m = ++taken_;
+    const int64_t d = rows_.width, wide = padded(d), m = ++taken_;
     if (m <= d) {
-        unit_.resize(static_cast<size_t>(m * padded));
-        double* own = unit_.data() + (m - 1) * padded;
+        unit_.resize(static_cast<size_t>(m * wide));
+        double* own = unit_.data() + (m - 1) * wide;
         write_unit(rows_.row(row), d, own);
         std::vector<double> grown(static_cast<size_t>(m * m));
         for (int64_t i = 0; i + 1 < m; ++i) {
             std::memcpy(grown.data() + i * m, products_.data() + i * (m - 1), static_cast<size_t>(m - 1) * sizeof(double));
         }
         for (int64_t i = 0; i < m; ++i) {
-            const double* other = unit_.data() + i * padded;
+            const double* other = unit_.data() + i * wide;
             double sum = 0.0;
             for (int64_t j = 0; j < d; ++j) sum += own[j] * other[j];
             grown[static_cast<size_t>(i * m + m - 1)] = grown[static_cast<size_t>((m - 1) * m + i)] = sum;
@@ -179,9 +179,9 @@ void SpectrumCost::take(int64_t row) {
         } else {
             unit_.clear();
         }
-        unit_.resize(unit_.size() + static_cast<size_t>(padded));
-        write_unit(rows_.row(row), d, unit_.data() + unit_.size() - static_cast<size_t>(padded));
-        for (size_t at = 0; at < unit_.size(); at += static_cast<size_t>(padded)) {
+        unit_.resize(unit_.size() + static_cast<size_t>(wide));
+        write_unit(rows_.row(row), d, unit_.data() + unit_.size() - static_cast<size_t>(wide));
+        for (size_t at = 0; at < unit_.size(); at += static_cast<size_t>(wide)) {
             const double* own = unit_.data() + at;
             for (int64_t i = 0; i < d; ++i) {
                 for (int64_t j = 0; j < d; ++j) products_[static_cast<size_t>(i * d + j)] += own[i] * own[j];
@@ -192,12 +192,12 @@ void SpectrumCost::take(int64_t row) {
 }
 
 void SpectrumCost::decompose() {
-    const int64_t d = rows_.width, padded = padded_to_eight(d), m = std::min(taken_, d);
+    const int64_t d = rows_.width, wide = padded(d), m = std::min(taken_, d);
     std::vector<double> matrix(products_), values(static_cast<size_t>(m)), vectors(static_cast<size_t>(m * m));
     symmetric_eigen(matrix.data(), m, values.data(), vectors.data());
-    basis_.assign(static_cast<size_t>(m * padded), 0.0);
+    basis_.assign(static_cast<size_t>(m * wide), 0.0);
     for (int64_t i = 0; i < m; ++i) {
-        double* out = basis_.data() + i * padded;
+        double* out = basis_.data() + i * wide;
         const double* vector = vectors.data() + i * m;
         if (taken_ > d) {
             const double length = std::sqrt(std::max(values[static_cast<size_t>(i)], 0.0));
@@ -205,7 +205,7 @@ void SpectrumCost::decompose() {
             continue;
         }
         for (int64_t l = 0; l < m; ++l) {
-            const double* row = unit_.data() + l * padded;
+            const double* row = unit_.data() + l * wide;
             for (int64_t j = 0; j < d; ++j) out[j] += vector[l] * row[j];
         }
     }
@@ -228,7 +228,7 @@ void SpectrumCost::place_nodes() {
     const double power = q_ - 1.0;
     const double left = -kDigits / q_;
     const double right = (kDigits + 2.0 * std::log(static_cast<double>(taken_) + 1.0)) / (3.0 - q_);
-    const auto many = padded_to_eight(static_cast<int64_t>(std::ceil((right - left) / kStep)) + 1);
+    const auto many = static_cast<int64_t>(std::ceil((right - left) / kStep / kEight)) * kEight + kEight;
     nodes_.resize(static_cast<size_t>(many));
     weights_.resize(static_cast<size_t>(many));
     const double factor = power == 0.0 ? 1.0 : std::sin(kPi * power) / (kPi * power);
@@ -241,15 +241,15 @@ void SpectrumCost::place_nodes() {
 
 void SpectrumCost::update(const int64_t* rows, int64_t count, double, double* values, uint32_t* seen,
                           Scratch& scratch) const {
-    const int64_t d = rows_.width, padded = padded_to_eight(d), m = std::min(taken_, d);
+    const int64_t d = rows_.width, wide = padded(d), m = std::min(taken_, d);
     const auto nodes = static_cast<int64_t>(nodes_.size());
-    scratch.rows.resize(static_cast<size_t>(kAtOnce * padded));
+    scratch.rows.resize(static_cast<size_t>(kAtOnce * wide));
     scratch.squares.resize(static_cast<size_t>(kAtOnce * m));
     scratch.sums.resize(static_cast<size_t>(2 * kAtOnce * nodes));
     for (int64_t c = 0; c < kAtOnce; ++c) {
-        write_unit(rows_.row(rows[std::min(c, count - 1)]), d, scratch.rows.data() + c * padded);
+        write_unit(rows_.row(rows[std::min(c, count - 1)]), d, scratch.rows.data() + c * wide);
     }
-    squared_products(scratch.rows.data(), basis_.data(), m, padded, scratch.squares.data());
+    squared_products(scratch.rows.data(), basis_.data(), m, wide, scratch.squares.data());
     resolvents(scratch.squares.data(), inverse_.data(), m, nodes, scratch.sums.data(),
                scratch.sums.data() + kAtOnce * nodes);
     for (int64_t c = 0; c < count; ++c) {
