@@ -87,14 +87,11 @@ class Lazy : public Greedy {
                 for (int64_t j = 0; j < d; ++j) mean[static_cast<size_t>(j)] += sums[static_cast<size_t>(c * d + j)];
             }
         }
-        std::vector<float> middle(static_cast<size_t>(d));
-        for (int64_t j = 0; j < d; ++j) {
-            middle[static_cast<size_t>(j)] = static_cast<float>(mean[static_cast<size_t>(j)] / static_cast<double>(rows_.rows));
-        }
+        for (double& x : mean) x /= static_cast<double>(rows_.rows);
         std::vector<Choice> found(bounds_.size());
         parallel_for(chunks, threads_, [&](int64_t c) {
             for (int64_t i = first(c); i < first(c + 1); ++i) {
-                const Choice one{i, squared_distance(rows_.row(i), middle.data(), d)};
+                const Choice one{i, squared_distance(rows_.row(i), mean.data(), d)};
                 if (is_better(one, found[static_cast<size_t>(c)])) found[static_cast<size_t>(c)] = one;
             }
         });

@@ -20,6 +20,28 @@ DIVFAST_INLINE double total(const Eight& sums) {
     return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+template <typename Other, typename Number>
+DIVFAST_INLINE double squared_distance_of(const float* x, const Number* y, int64_t d) {
+    Eight sums[2] = {};
+    int64_t j = 0;
+    for (; j + 2 * kEight <= d; j += 2 * kEight) {
+        for (int h = 0; h < 2; ++h) {
+            EightFloats a;
+            Other b;
+            std::memcpy(&a, x + j + h * kEight, sizeof a);
+            std::memcpy(&b, y + j + h * kEight, sizeof b);
+            const Eight apart = __builtin_convertvector(a, Eight) - __builtin_convertvector(b, Eight);
+            sums[h] += apart * apart;
+        }
+    }
+    double rest = 0.0;
+    for (; j < d; ++j) {
+        const double apart = static_cast<double>(x[j]) - static_cast<double>(y[j]);
+        rest += apart * apart;
+    }
+    return total(sums[0] + sums[1]) + rest;
+}
+
 // Rows of doubles are padded with zeros to so many.
 constexpr int64_t kPadding = 4 * kEight;
 
@@ -94,23 +116,11 @@ void write_unit(const float* row, int64_t d, double* out) {
 }  // namespace
 
 DIVFAST_CLONES double squared_distance(const float* x, const float* y, int64_t d) {
-    Eight sums[2] = {};
-    int64_t j = 0;
-    for (; j + 2 * kEight <= d; j += 2 * kEight) {
-        for (int h = 0; h < 2; ++h) {
-            EightFloats a, b;
-            std::memcpy(&a, x + j + h * kEight, sizeof a);
-            std::memcpy(&b, y + j + h * kEight, sizeof b);
-            const Eight apart = __builtin_convertvector(a, Eight) - __builtin_convertvector(b, Eight);
-            sums[h] += apart * apart;
-        }
-    }
-    double rest = 0.0;
-    for (; j < d; ++j) {
-        const double apart = static_cast<double>(x[j]) - static_cast<double>(y[j]);
-        rest += apart * apart;
-    }
-    return total(sums[0] + sums[1]) + rest;
+    return squared_distance_of<EightFloats>(x, y, d);
+}
+
+DIVFAST_CLONES double squared_distance(const float* x, const double* y, int64_t d) {
+    return squared_distance_of<Eight>(x, y, d);
 }
 
 void DistanceCost::update(const int64_t* rows, int64_t count, double limit, double* values, uint32_t* seen,

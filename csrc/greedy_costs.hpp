@@ -3,6 +3,7 @@
 
 #include "greedy.hpp"
 
+#include <cmath>
 #include <limits>
 
 namespace divfast {
@@ -17,6 +18,7 @@ constexpr int64_t kAtOnce = 4;
 
 // Summed in double, in a fixed order; zero for equal rows.
 double squared_distance(const float* x, const float* y, int64_t d);
+double squared_distance(const float* x, const double* y, int64_t d);
 
 class DistanceCost {
   public:
@@ -64,7 +66,8 @@ class SpectrumCost {
 
     SpectrumCost(Vectors rows, double q);
     void take(int64_t row);
-    double slack() const { return 1e-11 * static_cast<double>(1 + taken_); }
+    // An eigenvalue that is zero comes out as some 1e-16, and counts with its power q.
+    double slack() const { return (1e-11 + std::pow(1e-15, std::min(q_, 1.0))) * static_cast<double>(1 + taken_); }
     void update(const int64_t* rows, int64_t count, double limit, double* values, uint32_t* seen,
                 Scratch& scratch) const;
 

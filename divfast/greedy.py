@@ -112,7 +112,7 @@ def find_backend(backend: str, scope: str) -> str:
         return backend
     if backend != "auto":
         return backend
-    # To ask torch takes seconds, which are not spent where there is no driver. A prompt's samples are too few for a GPU.
+    # To ask torch takes seconds, not spent where there is no driver. A prompt's samples are too few for a GPU.
     likely = "torch" in sys.modules or Path("/proc/driver/nvidia").exists()
     return "cuda" if scope == "pooled" and likely and _has_cuda() else "cpu"
 
@@ -212,8 +212,9 @@ def _values(costs: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
         return m**2 / (m + 2 * total)
     if recipe.q == 1:
         return m * np.exp(-total / m)
-    powers: NDArray[np.float64] = (m + (recipe.q - 1) * total) / m**recipe.q
-    return powers ** (1 / (1 - recipe.q))
+    powers = (m + (recipe.q - 1) * total) / m**recipe.q
+    values: NDArray[np.float64] = powers ** (1 / (1 - recipe.q))
+    return values
 
 
 def covering_radius(

@@ -54,7 +54,7 @@ class TorchGreedy:
         if not len(self._rows):
             return -1
         total = sum(tile.sum(dim=0) for _, tile in self._tiles())
-        mean = (total / len(self._rows)).float().double()
+        mean = total / len(self._rows)
         apart = self._torch.cat([(tile - mean).square().sum(dim=1) for _, tile in self._tiles()])
         return self._first_least(apart)[0]
 

@@ -45,14 +45,14 @@ class Greedy:
         return int(left[best]), float(costs[best])
 
     def _sum(self, rows: list[int]) -> float:
-        """Return tr f(G) from the score of order q: the sum over eigenvalues l of G, which sum to the number of rows."""
+        """Return tr f(G), where G are the cosines of some rows, from their score of order q."""
         m, q = len(rows), 2.0 if self._cost == "cosines" else self._q
         score = float(vendi(self._rows[rows], [0, m], q=q)[0])
         if self._cost == "cosines":
-            return m**2 / score / 2
+            return (m**2 / score - m) / 2
         if q == 1:
             return m * float(np.log(m) - np.log(score))
-        return (m**q * score ** (1 - q) - m) / (q - 1)
+        return float((m**q * score ** (1 - q) - m) / (q - 1))
 
 
 def covering_radius(rows: ArrayLike, chosen: ArrayLike) -> float:
