@@ -10,6 +10,7 @@ from divfast.throughput import (
     overlapping,
     pairs,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
@@ -24,6 +25,7 @@ CASES = (
     *duplicates.CASES,
     *overlapping.CASES,
     *semantic.CASES,
+    *selecting.CASES,
     *reading.CASES,
     *commands.CASES,
 )
