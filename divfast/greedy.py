@@ -204,16 +204,18 @@ def _grow(
 
 def _values(costs: NDArray[np.float64], recipe: Recipe) -> NDArray[np.float64]:
     """Return what `Picks.values` holds from costs; those of Vendi add up to tr f of the matrix of cosines."""
-    if recipe.cost == "distance":
-        return -costs / 2
     m = np.arange(1, len(costs) + 1, dtype=np.float64)
     total = np.cumsum(np.where(np.isnan(costs), 0.0, costs))
-    if recipe.cost == "cosines":
-        return m**2 / (m + 2 * total)
-    if recipe.q == 1:
-        return m * np.exp(-total / m)
-    powers = (m + (recipe.q - 1) * total) / m**recipe.q
-    values: NDArray[np.float64] = powers ** (1 / (1 - recipe.q))
+    values: NDArray[np.float64]
+    if recipe.cost == "distance":
+        values = -costs / 2
+    elif recipe.cost == "cosines":
+        values = m**2 / (m + 2 * total)
+    elif recipe.q == 1:
+        values = m * np.exp(-total / m)
+    else:
+        powers = (m + (recipe.q - 1) * total) / m**recipe.q
+        values = powers ** (1 / (1 - recipe.q))
     return values
 
 

@@ -279,7 +279,7 @@ def _drawn(
 ) -> NDArray[np.int64]:
     """Return as many rows of every group as were picked of it, drawn without replacement."""
     if len(groups) == 2:
-        return groups[0] + np.sort(rng.choice(int(groups[1] - groups[0]), int(bounds[1]), replace=False))
+        return np.sort(rng.choice(int(groups[1]), int(bounds[1]), replace=False))
     of = np.repeat(np.arange(len(groups) - 1), np.diff(groups))
     order = np.lexsort((rng.random(len(of)), of))
     kept = np.arange(len(of)) - groups[of] < np.diff(bounds)[of]
