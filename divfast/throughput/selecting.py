@@ -71,6 +71,8 @@ def _k_centre_numpy(place: Place, *, samples: int, dimensions: int, k: int) -> P
 
 
 def _fpsample(place: Place, *, samples: int, dimensions: int, k: int) -> Prepared:
+    if samples > 100_000:
+        raise Absent("takes minutes at this size")
     try:
         from fpsample import fps_sampling
     except ImportError:
