@@ -10,6 +10,7 @@ from divfast.throughput import (
     overlapping,
     pairs,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
@@ -26,6 +27,7 @@ CASES = (
     *overlapping.CASES,
     *semantic.CASES,
     *vectors.CASES,
+    *selecting.CASES,
     *reading.CASES,
     *commands.CASES,
 )
