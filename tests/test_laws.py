@@ -37,6 +37,9 @@ VARIANTS = {
     "zipf": ["zipf:n=2", "zipf:ranks=3"],
     "length": [f"length:statistic={statistic}" for statistic in ("std", "p90")],
     "unique": ["unique:normalize=none", "unique:normalize=lower"],
+    "distinct_k": ["distinct_k:k=1", "distinct_k:k=3"],
+    "hill": ["hill:q=0", "hill:q=0.5", "hill:q=2", "hill:q=inf"],
+    "utility_k": ["utility_k:k=3", "utility_k:k=2,p=0.5", "utility_k:scale=noveltybench"],
     "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
@@ -51,7 +54,15 @@ text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max
 vector_groups = st.lists(
     st.lists(st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any), max_size=7), max_size=5
 )
-GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups}
+label_groups = st.lists(st.lists(st.integers(0, 4), max_size=7), max_size=5)
+reward_groups = st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 3)), max_size=7), max_size=5)
+GROUPS = {
+    "text": text_groups,
+    "tokens": token_groups,
+    "vectors": vector_groups,
+    "partition": label_groups,
+    "rewards": reward_groups,
+}
 
 
 def plain(rows):
