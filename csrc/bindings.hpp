@@ -86,6 +86,7 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
     return out;
 }
 
+void bind_clusters(py::module_& m);
 void bind_json(py::module_& m);
 void bind_minhash(py::module_& m);
 void bind_matches(py::module_& m);

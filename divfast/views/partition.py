@@ -136,11 +136,12 @@ def column_of(samples: Samples, name: str, seen: set[str], path: Path | None, op
         return found
     if name not in seen and samples.rows:
         there = _columns_of(path, samples)
+        made = "; divfast cluster makes a partition" if option == "--partition" else ""
         listed = f" It has {', '.join(there[:_MOST_NAMED])}." if there else ""
         raise DataError(
             f'has no column "{name}".{listed}',
             where=_where(path),
-            remedy=f"Name the one to take with {option}; divfast cluster makes a partition.",
+            remedy=f"Name the one to take with {option}{made}.",
         )
     return pa.nulls(samples.rows)
 
