@@ -148,7 +148,9 @@ def _in_order(file: InvertedFile, tau: float, n: int) -> Iterator[Pairs]:
 def _kmeans(rows: NDArray[np.float32], recipe: Recipe) -> NDArray[np.int64]:
     k = recipe.clusters_of(len(rows))
     with faiss_threads("k-means over a corpus") as faiss:
-        means = trained(faiss, rows, k, recipe.seed, rounds=_ROUNDS, per_centroid=_TRAINED_PER_CENTROID)
+        means = trained(
+            faiss, rows, k, recipe.seed, rounds=_ROUNDS, per_centroid=_TRAINED_PER_CENTROID, spread=True
+        )
         own = nearest_centroids(means, rows, 1)[:, 0]
     first = np.zeros(k, np.int64)
     # Of several values for one place the last one stays.

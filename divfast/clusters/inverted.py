@@ -19,6 +19,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 QUERIES = 256
 _TRAINED_PER_LIST = 40
 _ROUNDS = 8
+_SEEDED_ROWS = 1 << 14
 _STEP_BYTES = 64 << 20
 
 
@@ -45,10 +46,16 @@ def faiss_threads(why: str) -> Iterator[Any]:
         faiss.omp_set_num_threads(before)
 
 
-def trained(faiss: Any, rows: Rows, k: int, seed: int, *, rounds: int, per_centroid: int) -> Any:
-    """Return spherical k-means of FAISS, trained on a seeded sample of the rows; on a GPU where FAISS has one."""
+def trained(
+    faiss: Any, rows: Rows, k: int, seed: int, *, rounds: int, per_centroid: int, spread: bool = False
+) -> Any:
+    """Return spherical k-means of FAISS, trained on a seeded sample of the rows; on a GPU where FAISS has one.
+
+    With `spread` it begins with centroids drawn apart, as k-means++ does, and not with any k rows.
+    """
     size = min(len(rows), per_centroid * k)
-    drawn = np.random.default_rng(seed).choice(len(rows), size, replace=False)
+    random = np.random.default_rng(seed)
+    drawn = random.choice(len(rows), size, replace=False)
     means = faiss.Kmeans(
         rows.shape[1],
         k,
@@ -60,8 +67,25 @@ def trained(faiss: Any, rows: Rows, k: int, seed: int, *, rounds: int, per_centr
         gpu=on_gpu(faiss),
     )
     # In the order of the dump, which is that of memory or of a file.
-    means.train(rows[np.sort(drawn)])
+    sample = rows[np.sort(drawn)]
+    means.train(sample, init_centroids=_apart(sample, k, random) if spread else None)
     return means
+
+
+def _apart(rows: Rows, k: int, random: np.random.Generator) -> Rows:
+    """Return k rows, each drawn with odds that grow with its distance to the nearest before it (k-means++)."""
+    some = rows[random.permutation(len(rows))[: max(_SEEDED_ROWS, 4 * k)]]
+    chosen = np.empty((k, rows.shape[1]), np.float32)
+    distance = np.ones(len(some))
+    for i in range(k):
+        ends = np.cumsum(distance)
+        # Rows that are all chosen already leave nothing to draw by: then any will do.
+        at = (
+            np.searchsorted(ends, random.random() * ends[-1], side="right") if ends[-1] > 0 else i % len(some)
+        )
+        chosen[i] = some[min(int(at), len(some) - 1)]
+        distance = np.minimum(distance, np.maximum(0.0, 1.0 - some @ chosen[i]))
+    return chosen
 
 
 def on_gpu(faiss: Any) -> bool:
