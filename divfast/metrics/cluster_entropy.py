@@ -62,7 +62,7 @@ def cluster_entropy(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArr
     Examples
     --------
     >>> import numpy as np
-    >>> round(cluster_entropy(np.array([0, 0, 1, 1]), np.array([0, 4]))[0], 4)  # ln 2
+    >>> round(cluster_entropy(np.array([0, 0, 1, 1]), np.array([0, 4])).item(), 4)  # ln 2
     0.6931
     """
     return entropies(count_classes(rows, groups))

@@ -115,7 +115,7 @@ def distinct_k(
     --------
     >>> import numpy as np
     >>> labels, groups = np.array([0, 0, 1, 2]), np.array([0, 4])
-    >>> distinct_k(labels, groups)[0], distinct_k(labels, groups, k=3)[0]
+    >>> distinct_k(labels, groups).item(), distinct_k(labels, groups, k=3).item()
     (3.0, 2.0)
     """
     at, offsets = first_k(groups, k)

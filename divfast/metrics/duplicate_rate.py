@@ -71,7 +71,7 @@ def duplicate_rate(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArra
     Examples
     --------
     >>> import numpy as np
-    >>> duplicate_rate(np.array([0, 0, 1, 0]), np.array([0, 4]))[0]  # the second and the fourth
+    >>> duplicate_rate(np.array([0, 0, 1, 0]), np.array([0, 4])).item()  # the second and the fourth
     0.5
     """
     return duplicates(count_classes(rows, groups))

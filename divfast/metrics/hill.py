@@ -82,7 +82,7 @@ def hill(rows: NDArray[np.int64], groups: NDArray[np.int64], *, q: float = 1.0) 
     --------
     >>> import numpy as np
     >>> labels, groups = np.array([0, 0, 0, 1]), np.array([0, 4])
-    >>> [round(hill(labels, groups, q=q)[0], 4) for q in (0, 2, np.inf)]  # 2, 16 / 10, 4 / 3
+    >>> [round(hill(labels, groups, q=q).item(), 4) for q in (0, 2, np.inf)]  # 2, 16 / 10, 4 / 3
     [2.0, 1.6, 1.3333]
     """
     return hill_numbers(count_classes(rows, groups), q)
