@@ -125,9 +125,9 @@ def make_plan(
                 raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
     kinds = {spec.metric.view: KINDS[spec.metric.view] for spec in specs if spec.metric.view != "tokens"}
     for spec in specs:
-        remedy = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None
-        if remedy is not None:
-            raise MetricError(f"{spec.metric.name} needs {spec.metric.view}.", remedy=remedy)
+        lacking = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None
+        if lacking is not None:
+            raise MetricError(f"{spec.metric.name} needs {spec.metric.view}.", remedy=lacking)
     wanted: list[Scope] = [check_scope(name) for name in scopes or SCOPE_DEFAULT]
     for spec in specs:
         if spec.metric.corpus is None and scopes and any(scope != "prompt" for scope in wanted):

@@ -213,11 +213,17 @@ def scores_of(
         meta={"model": facts["model"], "task": facts["task"]},
     )
     scopes = ["prompt"] if recipe.scope == "prompt" else ["prompt", "pooled"]
-    asked = {"scopes": scopes, "partition_scope": recipe.scope, "seed": recipe.seed}
-    found = score(samples, SPECS, **asked)
+    found = score(samples, SPECS, scopes=scopes, partition_scope=recipe.scope, seed=recipe.seed)
     results, table = list(found.results), found.groups
     if rewards is not None:
-        more = score(samples, [REWARDED], **{**asked, "scopes": ["prompt"]}, reward="reward")
+        more = score(
+            samples,
+            [REWARDED],
+            scopes=["prompt"],
+            partition_scope=recipe.scope,
+            reward="reward",
+            seed=recipe.seed,
+        )
         results += more.results
         table = table.append_column(REWARDED, more.groups.column(REWARDED))
     signed = []

@@ -13,7 +13,7 @@ from divfast.registry import metric
 def duplicates(classes: Classes) -> NDArray[np.float64]:
     """Return the share of samples of every group that are not the first of their class, ``float64[g]``."""
     with np.errstate(invalid="ignore"):
-        share: NDArray[np.float64] = classes.sums(classes.count - 1.0) / classes.sizes
+        share: NDArray[np.float64] = classes.sums(classes.count.astype(np.float64) - 1.0) / classes.sizes
     return share
 
 

@@ -35,7 +35,7 @@ def expected_utility_k(
         return np.full(len(groups) - 1, np.nan)
     labels = _labels(rows)
     inside = slice(int(groups[0]), int(groups[-1]))
-    odds = odds_of_new(labels, groups, size, p ** np.arange(many))
+    odds = odds_of_new(labels, groups, size, np.power(p, np.arange(many, dtype=np.float64)))
     worth = np.where(labels[inside] < 0, np.nan, utilities(rows[inside, 1], scale))
     # What can never be new in a subset has no say, whatever its reward.
     parts = np.where(odds == 0, np.where(labels[inside] < 0, np.nan, 0.0), odds * worth)
