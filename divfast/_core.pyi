@@ -177,6 +177,37 @@ class Leaders:
     def first(self) -> _Ints:
         """Return for every row the leader that it follows, or itself."""
 
+def pair_statistics(
+    rows: NDArray[np.float32],
+    others: NDArray[np.float32] | None,
+    nearest: int,
+    cuts: Sequence[float] | NDArray[np.float32],
+    sharpness: float,
+    fraction: int,
+    threads: int = 0,
+) -> tuple[NDArray[np.float32], _Ints, NDArray[np.float32], _Ints, _Ints]:
+    """Return what is found of the similarities of all pairs of finite rows, or of all rows to all of `others`.
+
+    ``similarity[n * nearest]``, descending, and ``neighbours[n * nearest]``, 2^63 - 1 where there are fewer;
+    ``lowest[n]``, infinite where there are none; ``counts[c + 1]``, pairs by how many of the ascending `cuts` are at or
+    below their similarity, empty without cuts; ``exponentials[n]``, sums of 2^(sharpness (s - 1)), each term rounded
+    down to a whole number of 2^-fraction, empty where the sharpness is 0. The exponents may reach 1 at most.
+    """
+
+def join_rows(
+    rows: NDArray[np.float32],
+    others: NDArray[np.float32] | None,
+    start: int,
+    stop: int,
+    tau: float,
+    limit: int,
+    threads: int = 0,
+) -> tuple[_Ints, _Ints, NDArray[np.float32]] | None:
+    """Return the pairs of rows from `start` to `stop` with later ones, or with all of `others`, that reach `tau`.
+
+    In the order of the first row, then of the second; None where there are more than `limit`.
+    """
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from divfast import _core, engine
 from divfast.errors import DataError, MetricError
 
+T = TypeVar("T", bound=np.generic)
 Join = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -39,28 +42,97 @@ class PairStatistics:
     """Rows of both sets with a number that is not finite; they are left out."""
 
 
-def _rows(rows: ArrayLike, name: str) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """Return finite rows in C order, and which they were of all; None for all of them."""
+# Numbers looked at together where rows are summed or checked: some megabytes.
+_CHUNK = 1 << 20
+# What `join` keeps in memory where nobody has said how much there is, and for a pair: once as it is found, once sorted.
+_JOIN_MEMORY = 256 << 20
+_PAIR_BYTES = 48
+_JOIN_ROWS = 3840
+
+
+def _chunks(rows: NDArray[np.float32]) -> Iterator[slice]:
+    step = max(1, _CHUNK // max(1, rows.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(rows), step))
+
+
+@dataclass(frozen=True)
+class _Finite:
+    """The finite rows of a set, in C order, and which they are of all; None for all of them."""
+
+    rows: NDArray[np.float32]
+    kept: NDArray[np.int64] | None
+    total: int
+
+    def names(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which of all rows those are."""
+        return index if self.kept is None else self.kept[index]
+
+    def spread(self, values: NDArray[T], fill: float) -> NDArray[T]:
+        """Return values of all rows, `fill` for those left out."""
+        if self.kept is None:
+            return values
+        out = np.full((self.total, *values.shape[1:]), fill, values.dtype)
+        out[self.kept] = values
+        return out
+
+
+def _finite(rows: ArrayLike, name: str) -> _Finite:
     array = np.ascontiguousarray(rows, np.float32)
     if array.ndim != 2:
         raise DataError(f"must be n x d, got {array.ndim} dimensions.", where=name)
     finite = np.ones(len(array), bool)
-    step = max(1, (1 << 22) // max(1, array.shape[1]))
-    for start in range(0, len(array), step):
-        finite[start : start + step] = np.isfinite(array[start : start + step]).all(axis=1)
+    for chunk in _chunks(array):
+        finite[chunk] = np.isfinite(array[chunk]).all(axis=1)
     if finite.all():
-        return array, None
+        return _Finite(array, None, len(array))
     kept = np.flatnonzero(finite)
-    return array[kept], kept
+    return _Finite(array[kept], kept, len(array))
 
 
-def _same_width(rows: NDArray[np.float32], others: NDArray[np.float32]) -> None:
-    if rows.shape[1] != others.shape[1]:
+def _both(rows: ArrayLike, others: ArrayLike | None) -> tuple[_Finite, _Finite | None]:
+    left, right = _finite(rows, "rows"), None if others is None else _finite(others, "others")
+    if right is not None and left.rows.shape[1] != right.rows.shape[1]:
         raise DataError(
-            f"have {others.shape[1]} dimensions, rows have {rows.shape[1]}.",
+            f"have {right.rows.shape[1]} dimensions, where rows have {left.rows.shape[1]}.",
             where="others",
             remedy="Embed both sets with the same model.",
         )
+    return left, right
+
+
+def _reached(bounds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the least float32 at or above each number, which a float32 reaches where it reaches the number."""
+    near = bounds.astype(np.float32)
+    return np.where(near < bounds, np.nextafter(near, np.float32(np.inf)), near)
+
+
+def _means(rows: NDArray[np.float32], others: NDArray[np.float32] | None) -> NDArray[np.float64]:
+    """Return each row's mean similarity to all others, from the sum of those."""
+    total = np.zeros(rows.shape[1])
+    columns = rows if others is None else others
+    for chunk in _chunks(columns):
+        total += columns[chunk].sum(axis=0, dtype=np.float64)
+    mean = np.full(len(rows), np.nan)
+    count = len(rows) - 1 if others is None else len(others)
+    if count < 1:
+        return mean
+    for chunk in _chunks(rows):
+        exact = rows[chunk].astype(np.float64)
+        # Not by BLAS, whose sums depend on its threads.
+        mean[chunk] = np.einsum("ij,ij->i", exact, total - exact if others is None else total[None]) / count
+    return mean
+
+
+def _check_unit(rows: NDArray[np.float32], name: str) -> None:
+    for chunk in _chunks(rows):
+        exact = rows[chunk].astype(np.float64)
+        squares = np.einsum("ij,ij->i", exact, exact)
+        if len(squares) and squares.max() > 1.001:
+            raise DataError(
+                f"row {chunk.start + int(squares.argmax())} is {np.sqrt(squares.max()):.3g} long.",
+                where=name,
+                remedy="Sums of exponentials are for unit rows: divide each by its length.",
+            )
 
 
 def pairs(
@@ -72,66 +144,112 @@ def pairs(
     thresholds: Sequence[float] = (),
     temperature: float | None = None,
 ) -> PairStatistics:
-    """Look at the similarity of every pair of rows once, and keep what is asked of it."""
+    """Look once at the similarity of every pair of rows, and keep what is asked of it.
+
+    Parameters
+    ----------
+    rows : array_like
+        ``float32[n, d]``, unit rows.
+    others : array_like, optional
+        ``float32[m, d]``: each row is compared with all of these, and not with the other rows.
+    nearest : int
+        How many neighbours of each row to keep.
+    edges : array_like, optional
+        ``float64[b + 1]``, ascending, of the bins of a histogram. A bin holds what is at or above its lower and below
+        its upper edge; the outer ones also hold what lies beyond, so that every pair is counted.
+    thresholds : sequence of float
+        Count the pairs with a similarity of at least each of these.
+    temperature : float, optional
+        Sum exp((s - 1) / temperature) over all similarities of a row, its own included where there is one set.
+
+    Returns
+    -------
+    PairStatistics
+
+    Raises
+    ------
+    DataError
+        For sets of different width, or rows longer than 1 where a temperature is given.
+    MetricError
+        For a parameter that cannot be.
+
+    Notes
+    -----
+    Similarities are dot products: cosines of unit rows. Products and sums in float32, 128 dimensions at a time and then
+    those sums, so that each is within (128 + d / 128) 2^-24 of the float64 one times the row lengths; typically 1e-7.
+    Equal rows have equal similarities to every other, and one pair has one similarity whichever row comes first. Among
+    equal similarities the lower row is the nearer. A bin or a threshold is compared with the float32 similarity, so
+    that rows which are equal may be 1e-7 below 1.
+
+    The mean comes from the sum of all rows in float64. Terms of `softmax` are to 1e-6 of themselves, and rounded down
+    to 2 m 2^-62 for m similarities, since whole numbers have the same sum in any order.
+
+    No digit depends on the number of threads. A row with a number that is not finite is nobody's neighbour and in no
+    count, its own values are NaN, and `undefined` says how many there are.
+
+    n^2 d / 2 multiplications and additions for one set, n m d for two: every pair is formed once and never stored.
+    O(n k) memory, and some megabytes a thread.
+
+    Examples
+    --------
+    >>> found = pairs([[1, 0], [0, 1], [0.6, 0.8]], edges=[-1, 0.5, 1], thresholds=[0.7])
+    >>> found.neighbours[:, 0].tolist(), found.histogram.tolist(), found.above.tolist()
+    ([2, 2, 1], [1, 2], [1])
+    """
     if nearest < 0:
         raise MetricError(f"must be at least 0, got {nearest}.", where="nearest")
-    bins = np.asarray([] if edges is None else edges, np.float64)
-    if edges is not None and (bins.ndim != 1 or len(bins) < 2 or not (np.diff(bins) > 0).all()):
-        raise MetricError("must be at least two numbers that increase.", where="edges")
+    bounds = np.asarray([] if edges is None else edges, np.float64)
+    if edges is not None and (bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all()):
+        raise MetricError("must be at least two numbers, ascending.", where="edges")
     at = np.asarray(thresholds, np.float64)
-    if not np.isfinite(bins).all() or not np.isfinite(at).all():
-        raise MetricError("must be finite.", where="edges and thresholds")
+    if at.ndim != 1 or not np.isfinite(at).all() or not np.isfinite(bounds).all():
+        raise MetricError("must be finite numbers.", where="edges and thresholds")
     if temperature is not None and not 0 < temperature < np.inf:
         raise MetricError(f"must be above 0, got {temperature}.", where="temperature")
-    left, kept = _rows(rows, "rows")
-    right, right_kept = (left, kept) if others is None else _rows(others, "others")
-    _same_width(left, right)
-    n, m = len(left), len(right)
-    similarity = np.full((n, nearest), np.nan, np.float32)
-    neighbours = np.full((n, nearest), -1, np.int64)
-    lowest, highest = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
-    mean = np.full(n, np.nan)
-    softmax = None if temperature is None else np.zeros(n)
-    histogram = np.zeros(max(0, len(bins) - 1), np.int64)
-    above = np.zeros(len(at), np.int64)
-    for start in range(0, n, 256):
-        part = slice(start, min(n, start + 256))
-        products = left[part] @ right.T
-        if softmax is not None:
-            softmax[part] = np.exp((products.astype(np.float64) - 1) / temperature).sum(axis=1)
-        own = np.arange(part.start, part.stop)
-        if others is None:
-            products[own - start, own] = np.nan
-        once = products[own[:, None] < np.arange(m)] if others is None else products.reshape(-1)
-        if len(bins):
-            histogram += np.histogram(np.clip(once, bins[0], bins[-1]), bins)[0]
-        above += (once[:, None] >= at).sum(axis=0)
-        some = m - (others is None)
-        if some > 0:
-            mean[part] = np.nanmean(products.astype(np.float64), axis=1)
-            lowest[part], highest[part] = np.nanmin(products, axis=1), np.nanmax(products, axis=1)
-            best = np.argsort(-products, axis=1, kind="stable")[:, : min(nearest, some)]
-            similarity[part, : best.shape[1]] = np.take_along_axis(products, best, axis=1)
-            neighbours[part, : best.shape[1]] = best
-    undefined = 0
-    if right_kept is not None:
-        undefined += len(np.asarray(rows if others is None else others)) - m
-        neighbours = np.where(neighbours < 0, -1, right_kept[neighbours]) if m else neighbours
-    if kept is not None:
-        total = len(np.asarray(rows))
-        undefined += 0 if others is None else total - n
-        similarity, neighbours = _back(similarity, kept, total, np.nan), _back(neighbours, kept, total, -1)
-        mean, lowest, highest = (_back(one, kept, total, np.nan) for one in (mean, lowest, highest))
-        softmax = None if softmax is None else _back(softmax, kept, total, np.nan)
-    return PairStatistics(
-        similarity, neighbours, mean, lowest, highest, histogram, above, softmax, bins, undefined
+    left, right = _both(rows, others)
+    columns = left if right is None else right
+    n, m = len(left.rows), len(columns.rows)
+    if temperature is not None:
+        _check_unit(left.rows, "rows")
+        _check_unit(columns.rows, "others")
+
+    inner, reached = _reached(bounds[1:-1]), _reached(at)
+    cuts = np.unique(np.concatenate([inner, reached]))
+    # A pair has to be counted somewhere, also where there is one bin.
+    cuts = cuts if len(cuts) or edges is None else np.zeros(1, np.float32)
+    fraction = 61 - m.bit_length()
+    kept = max(nearest, 1)
+    sharpness = 0.0 if temperature is None else 1 / (temperature * np.log(2))
+    found = _core.pair_statistics(
+        left.rows,
+        None if right is None else right.rows,
+        kept,
+        cuts,
+        sharpness,
+        fraction,
+        threads=engine.threads(),
     )
-
-
-def _back(values, kept, total, fill):  # type: ignore[no-untyped-def]
-    out = np.full((total, *values.shape[1:]), fill, values.dtype)
-    out[kept] = values
-    return out
+    similarity, neighbours, lowest, counts, powers = found
+    similarity, neighbours = similarity.reshape(n, kept), neighbours.reshape(n, kept)
+    nobody = neighbours == np.iinfo(np.int64).max
+    similarity[nobody] = np.nan
+    lowest[nobody[:, 0]] = np.nan
+    named = np.full(neighbours.shape, -1)
+    named[~nobody] = columns.names(neighbours[~nobody])
+    below = np.cumsum(np.concatenate([[0], counts]))
+    ends = below[np.concatenate([[0], np.searchsorted(cuts, inner) + 1, [len(counts)]])]
+    return PairStatistics(
+        similarity=left.spread(similarity[:, :nearest], np.nan),
+        neighbours=left.spread(named[:, :nearest], -1),
+        mean=left.spread(_means(left.rows, None if right is None else right.rows), np.nan),
+        lowest=left.spread(lowest, np.nan),
+        highest=left.spread(similarity[:, 0], np.nan),
+        histogram=np.diff(ends) if len(bounds) else np.zeros(0, np.int64),
+        above=below[-1] - below[np.searchsorted(cuts, reached) + 1] if len(at) else np.zeros(0, np.int64),
+        softmax=None if temperature is None else left.spread(powers / 2.0**fraction, np.nan),
+        edges=bounds,
+        undefined=sum(one.total - len(one.rows) for one in (left, right) if one is not None),
+    )
 
 
 def quantiles(
@@ -186,19 +304,73 @@ def quantiles(
 def join(
     rows: ArrayLike, tau: float, *, others: ArrayLike | None = None, block: int | None = None
 ) -> Iterator[Join]:
-    """Yield every pair with a similarity of at least `tau`, i < j, in the order of i and then of j."""
-    left, kept = _rows(rows, "rows")
-    right, right_kept = (left, kept) if others is None else _rows(others, "others")
-    _same_width(left, right)
-    for start in range(0, len(left), block or 256):
-        products = left[start : start + (block or 256)] @ right.T
-        i, j = np.nonzero(products >= tau)
-        i += start
-        if others is None:
-            i, j = i[i < j], j[i < j]
-        similarity = products[i - start, j]
-        yield (
-            i if kept is None else kept[i],
-            j if right_kept is None else right_kept[j],
-            similarity,
+    """Yield every pair with a similarity of at least `tau`, in blocks.
+
+    Parameters
+    ----------
+    rows : array_like
+        ``float32[n, d]``, unit rows.
+    tau : float
+        The threshold.
+    others : array_like, optional
+        ``float32[m, d]``: pairs of a row with one of these.
+    block : int, optional
+        Rows whose pairs are looked for together, at most; what comes out is the same.
+
+    Yields
+    ------
+    tuple of numpy.ndarray
+        ``int64`` i, ``int64`` j and ``float32`` similarities, in the order of i and then of j; i < j where there is one
+        set. A block without a pair is not yielded.
+
+    Raises
+    ------
+    DataError
+        For sets of different width.
+    MetricError
+        For a threshold that is no number.
+
+    Notes
+    -----
+    Similarities are those of `pairs`, digit for digit, and rows that are not finite have none. Where a block of rows
+    has more pairs than memory for them (``engine.memory()``, else 256 MB), it is looked at again in halves, down to one
+    row, so that there are never more than that many or the pairs of one row. n^2 d / 2 multiplications and
+    additions for one set and n m d for two, no more than twice where pairs are spread evenly.
+
+    Examples
+    --------
+    >>> [(i.tolist(), j.tolist()) for i, j, s in join([[1, 0], [0, 1], [0.6, 0.8]], 0.5)]
+    [([0, 1], [2, 2])]
+    """
+    if np.isnan(tau):
+        raise MetricError("must be a number, got nan.", where="tau")
+    if block is not None and block < 1:
+        raise MetricError(f"must be at least 1, got {block}.", where="block")
+    left, right = _both(rows, others)
+    return _blocks(left, right, float(_reached(np.asarray(tau, np.float64))), block or _JOIN_ROWS)
+
+
+def _blocks(left: _Finite, right: _Finite | None, tau: float, most: int) -> Iterator[Join]:
+    limit = max(1, (engine.memory() or _JOIN_MEMORY) // _PAIR_BYTES)
+    columns = left if right is None else right
+    start, high = 0, most
+    while start < len(left.rows):
+        stop = min(len(left.rows), start + high)
+        found = _core.join_rows(
+            left.rows,
+            None if right is None else right.rows,
+            start,
+            stop,
+            tau,
+            limit if stop - start > 1 else len(columns.rows),
+            threads=engine.threads(),
         )
+        if found is None:
+            high = max(1, (stop - start) // 2)
+            continue
+        i, j, similarity = found
+        if len(i):
+            yield left.names(i), columns.names(j), similarity
+        start = stop
+        if 4 * len(i) < limit:
+            high = min(most, 2 * high)

@@ -77,6 +77,12 @@ def run_toy(monkeypatch):
             Goal(ratio=300),
         ),
         ("cosine", [{"prompts": 500, "samples": 16, "dimensions": 768}], ["paper"], Goal(ratio=20)),
+        (
+            "pairs",
+            [{"samples": n, "nearest": k} for n in (20_000, 100_000) for k in (1, 10)],
+            ["faiss"],
+            Goal(ratio=1),
+        ),
         ("read-jsonl", [{"dump": "zeroeval", "megabytes": 100}], ["json", "pyarrow.json"], Goal(ratio=1)),
         ("encode", [{"dtype": "bfloat16"}], ["sentence-transformers"], Goal(ratio=3)),
         ("score", [{"dumps": "cruxeval"}], ["paper"], Goal(seconds=3.0, peak=1e9)),
