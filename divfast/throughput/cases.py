@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
+    clusters,
     commands,
     duplicates,
     lexical,
@@ -24,6 +25,7 @@ CASES = (
     *duplicates.CASES,
     *overlapping.CASES,
     *semantic.CASES,
+    *clusters.CASES,
     *reading.CASES,
     *commands.CASES,
 )
