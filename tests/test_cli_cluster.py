@@ -110,11 +110,11 @@ def test_recall_is_printed(tmp_path):
         0.9,
     )
     result = run(*asked)
-    assert "ivf/lists=13/probes=4/rs=0: " in result.stdout
+    assert "ivf/lists=6/probes=4/rs=0: " in result.stdout
     assert "of the similar pairs found, measured on a sample of rows against all" in result.stdout
     whole = json.loads(run(*asked, "--format", "json").stdout)
     assert 0 <= whole["clusters"]["recall"] <= 1
-    assert all("|index:ivf/lists=13" in entry["signature"] for entry in whole["results"])
+    assert all("|index:ivf/lists=6" in entry["signature"] for entry in whole["results"])
 
 
 def test_other_forms_agree(dump):

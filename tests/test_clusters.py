@@ -236,7 +236,7 @@ def test_signatures_say_how(tmp_path):
     found = cluster(texts, embeddings=rows, scope="pooled", tau=0.9, index="ivf", probes=3, seed=5)
     parts = found.report["distinct_k", "pooled"].signature.parts
     assert parts["part"] == "threshold/tau=0.9/of=pooled"
-    lists = round(2 * np.sqrt(len(np.unique(rows, axis=0))))
+    lists = round(np.sqrt(len(np.unique(rows, axis=0))))
     assert parts["index"].startswith(f"ivf/lists={lists}/probes=3/rs=5/recall=")
     assert parts["emb"].endswith("/16") and "data" in parts
     of_prompt = (

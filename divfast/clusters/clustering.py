@@ -124,7 +124,7 @@ def cluster(
     samples are clustered as a corpus is.
 
     *Pooled*, threshold and leader: vectors that are the same are one from then on. Flat is O(n^2 d) time. The inverted
-    file has ``2 sqrt(n)`` lists, each vector in the `probes` nearest of them, and compares within lists: O(n^1.5 d).
+    file has ``sqrt(n)`` lists, each vector in the `probes` nearest of them, and compares within lists: O(n^1.5 d).
     The share of similar pairs that share a list is measured on 256 random samples against all, and is `recall`.
     Whatever is joined is similar; a missed pair only matters where no chain goes around it. Leaders hold all pairs,
     at least 8 bytes each; components hold none.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from divfast import _core, engine
 from divfast.clusters.inverted import InvertedFile, Pairs, faiss_threads, nearest_centroids, trained
 from divfast.clusters.recipe import Recipe
+from divfast.duplicate_clusters import first_rows
 from divfast.errors import BackendError, MetricError
 from divfast.similarity import join
 
@@ -33,7 +34,7 @@ class Search:
     Attributes
     ----------
     index : str
-        ``flat``, or ``ivf/lists=2000/probes=4/rs=0``.
+        ``flat``, or ``ivf/lists=1000/probes=4/rs=0``.
     recall : float
         Share of pairs that were found, measured on a sample of rows; 1 where every pair was compared, NaN where the
         sample had none.
@@ -152,8 +153,4 @@ def _kmeans(rows: NDArray[np.float32], recipe: Recipe) -> NDArray[np.int64]:
             faiss, rows, k, recipe.seed, rounds=_ROUNDS, per_centroid=_TRAINED_PER_CENTROID, spread=True
         )
         own = nearest_centroids(means, rows, 1)[:, 0]
-    first = np.zeros(k, np.int64)
-    # Of several values for one place the last one stays.
-    first[own[::-1]] = np.arange(len(rows) - 1, -1, -1)
-    labels: NDArray[np.int64] = first[own]
-    return labels
+    return first_rows(own, np.int64)

@@ -124,13 +124,15 @@ class InvertedFile:
 
     Notes
     -----
-    Two rows are compared where they share a list. With ``2 sqrt(n)`` lists, finding the lists and comparing within
-    them take about the same time, O(n^1.5 d) in all. Beside the rows: ``4 n probes`` bytes twice, and one list.
+    Two rows are compared where they share a list. There are ``sqrt(n)`` lists: finding them and comparing within them
+    is O(n^1.5 d). More lists in which a row is more often find as many pairs in as many comparisons. Beside the rows:
+    ``4 n probes`` bytes for the lists, 12 more while they are sorted, and the rows of as many lists as there are
+    threads.
     """
 
     def __init__(self, rows: Rows, probes: int, seed: int) -> None:
         self._rows = rows
-        self.lists = max(1, min(len(rows), round(2 * np.sqrt(len(rows)))))
+        self.lists = max(1, min(len(rows), round(np.sqrt(len(rows)))))
         self.probes = min(probes, self.lists)
         with faiss_threads(f"an index over {len(rows):,} samples") as faiss:
             means = trained(faiss, rows, self.lists, seed, rounds=_ROUNDS, per_centroid=_TRAINED_PER_LIST)

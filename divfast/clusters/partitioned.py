@@ -12,9 +12,8 @@ import numpy as np
 
 from divfast import engine
 from divfast.clusters.found import SemanticClusters
-from divfast.deduplicated import check_files
+from divfast.deduplicated import changed, check_files
 from divfast.dumps import block_limits
-from divfast.errors import DataError
 from divfast.output import write_whole
 from divfast.readers import find_dumps, read
 
@@ -67,7 +66,7 @@ def _records(
     for block in engine.ahead(blocks):
         stop = done + block.rows
         if not np.array_equal(found.position[done:stop], block.positions):
-            raise _changed(blocks.name)
+            raise changed(blocks.name)
         labels = found.partition[done:stop].tolist()
         columns = {name: column.to_pylist() for name, column in block.per_sample.items()}
         columns["partition"] = labels
@@ -79,14 +78,8 @@ def _records(
             yield {"input_id": name, "prompt": prompt, "outputs": block.outputs(group), **meta, **own}
         done = stop
     if done != len(found.position):
-        raise _changed(blocks.name)
+        raise changed(blocks.name)
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _changed(name: str) -> DataError:
-    return DataError(
-        "changed while it was read.", where=name, remedy="Wait until the sampler has finished writing it."
-    )
