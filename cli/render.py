@@ -222,6 +222,12 @@ def many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def one_line(text: str, width: int) -> str:
+    """Return the beginning of a text on one line, without what would move the cursor."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
 def number(value: float, digits: int) -> str:
     """Return a number with so many decimals."""
     return "undefined" if math.isnan(value) else f"{value:.{digits}f}"

@@ -88,6 +88,7 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
 
 void bind_group_products(py::module_& m);
 void bind_greedy(py::module_& m);
+void bind_clusters(py::module_& m);
 void bind_json(py::module_& m);
 void bind_minhash(py::module_& m);
 void bind_matches(py::module_& m);

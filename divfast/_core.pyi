@@ -17,6 +17,7 @@ _Fingerprints: TypeAlias = NDArray[np.uint64]
 _Ints: TypeAlias = NDArray[np.int64]
 _Counts: TypeAlias = NDArray[np.uint32]
 _Floats: TypeAlias = NDArray[np.float64]
+_Floats32: TypeAlias = NDArray[np.float32]
 _Mask: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_]
 _Texts: TypeAlias = tuple[_Bytes, _Ints]
 _Tokens: TypeAlias = tuple[_Fingerprints, _Ints]
@@ -145,6 +146,42 @@ def group_products(rows: NDArray[np.float32], starts: _Ints, k: int, threads: in
 
     Group i is the rows from ``starts[i]`` on, ``int64[b]``.
     """
+
+def group_components(rows: _Floats32, groups: _Ints, tau: float, threads: int = 0) -> _Ints:
+    """Return for every row the first row of its component, where rows of a group whose product is at least `tau` are
+    joined. Rows are ``float32[n, d]``; there is a value for each of those in `groups`.
+    """
+
+def group_leaders(rows: _Floats32, groups: _Ints, tau: float, threads: int = 0) -> _Ints:
+    """Return for every row the first one that began a cluster and whose product with it is at least `tau`; itself where
+    its group has none.
+    """
+
+def group_kmeans(rows: _Floats32, groups: _Ints, ks: _Ints, seed: int, threads: int = 0) -> _Ints:
+    """Return for every row the first row of its cluster: spherical k-means, `ks` clusters in each group or fewer."""
+
+def medoids(rows: _Floats32, members: _Ints, offsets: _Ints, threads: int = 0) -> _Ints:
+    """Return the row of every cluster with the greatest mean product with all its members; -1 where it has none."""
+
+class Components:
+    """Components of n rows that grow from pairs."""
+
+    def __init__(self, n: int) -> None: ...
+    def unite(self, left: _Ints, right: _Ints) -> None:
+        """Join the rows of each pair."""
+
+    def roots(self) -> _Ints:
+        """Return for every row the first one of its component."""
+
+class Leaders:
+    """Greedy leaders of n rows, from all pairs that are alike."""
+
+    def __init__(self, n: int) -> None: ...
+    def follow(self, left: _Ints, right: _Ints) -> None:
+        """Take the next pairs, left before right, in the order of left over all calls."""
+
+    def first(self) -> _Ints:
+        """Return for every row the leader that it follows, or itself."""
 
 def pair_statistics(
     rows: NDArray[np.float32],

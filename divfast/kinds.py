@@ -30,6 +30,13 @@ def _positive_real(text: str) -> float:
     return value
 
 
+def _nonnegative_real(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise ValueError("must be at least 0 (inf is allowed)")
+    return value
+
+
 def _orders(text: str) -> tuple[int, ...]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
@@ -88,7 +95,12 @@ def _format_orders(value: Sequence[int]) -> str:
 
 
 positive_int = Kind(_positive_int)
+positive_int_or_all = Kind(
+    lambda text: None if text == "all" else _positive_int(text),
+    lambda value: "all" if value is None else str(value),
+)
 positive_real = Kind(_positive_real, lambda value: f"{value:g}")
+nonnegative_real = Kind(_nonnegative_real, lambda value: f"{value:g}")
 natural = Kind(_natural)
 order = Kind(_order)
 orders = Kind(_orders, _format_orders)

@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
-ViewName = Literal["text", "tokens", "vectors", "prompted vectors"]
+ViewName = Literal["text", "tokens", "vectors", "prompted vectors", "partition", "rewards"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 BUILT_IN = "divfast"
@@ -168,7 +168,9 @@ def metric(
         What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
-        (``float32[n, d]``, unit rows) or ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`).
+        (``float32[n, d]``, unit rows), ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`), ``partition``
+        (``int64[n]``, the class of each sample, -1 where there is none) or ``rewards`` (``float64[n, 2]``, class and
+        reward, NaN where there is none).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus

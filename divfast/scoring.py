@@ -37,6 +37,9 @@ def score(
     dtype: str = "float32",
     embeddings: Any = None,
     groups: Any = None,
+    partition: str = "partition",
+    partition_scope: str = "prompt",
+    reward: str = "scores",
     at_k: Sequence[int] = (),
     at_n: Sequence[int] = (),
     draws: int | None = None,
@@ -82,6 +85,13 @@ def score(
         the dump without its suffixes.
     groups : array of int64[g + 1], optional
         With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
+    partition : str
+        Column of the dump with the class of every sample, for the metrics over partitions, such as ``distinct_k``.
+    partition_scope : {"prompt", "pooled"}
+        Whether a label names a class among the samples of its prompt alone, or the same class everywhere, as labels of
+        ``divfast cluster --scope pooled`` do; only then are these metrics defined over a corpus.
+    reward : str
+        Column of the dump with the reward of every sample, for ``utility_k``.
     at_k : sequence of int
         Rarefaction: for every k also the expectation of each metric on k of a prompt's samples, for prompts of
         unequal K. The results are named ``"ead@k=4"``; NaN for prompts of fewer than k samples.
@@ -140,7 +150,17 @@ def score(
             preset,
             backend,
             seed,
-            Sources(tokenizer, encoder, dtype, embeddings, cache, progress),
+            Sources(
+                tokenizer,
+                encoder,
+                dtype,
+                embeddings,
+                cache,
+                partition,
+                partition_scope,
+                reward,
+                progress=progress,
+            ),
             vocab_size,
             at_k,
             at_n,
@@ -200,7 +220,13 @@ def _score_dumps(
     told = AllDumps(dumps, progress) if progress is not None else None
 
     def one(i: int) -> Scored:
-        blocks = read(dumps[i] if join else dumps[i][0], columns=plan.columns, **limits, **reading)
+        blocks = read(
+            dumps[i] if join else dumps[i][0],
+            columns=plan.columns,
+            sample_columns=plan.sample_columns,
+            **limits,
+            **reading,
+        )
         return score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []
@@ -239,8 +265,11 @@ def _report(
             f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
         )
     for scope in plan.scopes:
-        if missing := [spec.given for spec in plan.specs if not plan.covers(spec, scope)]:
-            left_out.append(f"{scope} {' and '.join(missing)}, which is not defined over a corpus.")
+        if missing := [spec for spec in plan.specs if not plan.covers(spec, scope)]:
+            why = {plan.no_corpus.get(spec.metric.view, "") if spec.metric.corpus else "" for spec in missing}
+            told = "".join(f": {reason}" for reason in sorted(filter(None, why)))
+            named = " and ".join(spec.given for spec in missing)
+            left_out.append(f"{scope} {named}, which is not defined over a corpus{told}.")
     if left_out:
         run["left_out"] = " ".join(left_out)
     if plan.per_sample and (

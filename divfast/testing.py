@@ -42,6 +42,10 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
         return Ragged(np.array([token for row in flat for token in row], np.uint64), bounds), offsets
     if view == "text":
         return Ragged.from_strings(flat), offsets
+    if view == "partition":
+        return np.array(flat, np.int64), offsets
+    if view == "rewards":
+        return np.array(flat, np.float64).reshape(-1, 2), offsets
     vectors = np.array(flat, np.float64).reshape(-1, WIDTH)
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     if view == "prompted vectors":
@@ -58,6 +62,10 @@ def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> 
         return (found if found.any() else np.ones(WIDTH, int)).tolist()
 
     def row() -> Any:
+        if view == "partition":
+            return int(random.integers(0, 4))
+        if view == "rewards":
+            return [int(random.integers(0, 4)), int(random.integers(-8, 3))]
         if view == "vectors":
             return vector()
         if view == "prompted vectors":

@@ -83,6 +83,13 @@ def run_toy(monkeypatch):
             ["faiss"],
             Goal(ratio=1),
         ),
+        (
+            "cluster",
+            [{"samples": n, "distinct": 20_000} for n in (10**4, 10**5, 10**6)],
+            ["scikit-learn DBSCAN"],
+            Goal(seconds=600, peak=12e9),
+        ),
+        ("cluster-leader", [{"prompts": 62_500, "samples": 16}], ["loop over leaders"], Goal()),
         ("read-jsonl", [{"dump": "zeroeval", "megabytes": 100}], ["json", "pyarrow.json"], Goal(ratio=1)),
         ("encode", [{"dtype": "bfloat16"}], ["sentence-transformers"], Goal(ratio=3)),
         ("score", [{"dumps": "cruxeval"}], ["paper"], Goal(seconds=3.0, peak=1e9)),

@@ -60,7 +60,7 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--vocab-size", 7, "--reader", "jsonl", "--outputs-field", "o", "--id-field", "i",
         "--prompt-field", "p", "--prompts", "in.jsonl", "--join", "--keep-reasoning", "--on-error", "skip",
         "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu", "--at-k", "2,4", "--at-n", "9",
-        "--draws", 5,
+        "--draws", 5, "--partition", "topic", "--partition-scope", "pooled", "--reward", "judge",
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -83,6 +83,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "threads": 1,
         "memory": 512_000_000,
         "seed": 3,
+        "partition": "topic",
+        "partition_scope": "pooled",
+        "reward": "judge",
         "at_k": (2, 4),
         "at_n": (9,),
         "draws": 5,

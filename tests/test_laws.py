@@ -49,6 +49,10 @@ VARIANTS = {
     "dcscore": ["dcscore:tau=0.1", "dcscore:tau=inf"],
     "nearest": ["nearest:q=0", "nearest:q=0.3", "nearest:q=1"],
     "spread": ["spread:ridge=0.01"],
+    "distinct_k": ["distinct_k:k=1", "distinct_k:k=3"],
+    "hill": ["hill:q=0", "hill:q=0.5", "hill:q=2", "hill:q=inf"],
+    "utility_k": ["utility_k:k=3", "utility_k:k=2,p=0.5", "utility_k:scale=noveltybench"],
+    "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
 CASES = [
@@ -64,12 +68,23 @@ vector_groups = st.lists(st.lists(vectors, max_size=7), max_size=5)
 prompted_groups = st.lists(
     st.lists(st.tuples(vectors, vectors).map(lambda two: two[0] + two[1]), max_size=7), max_size=5
 )
+label_groups = st.lists(st.lists(st.integers(0, 4), max_size=7), max_size=5)
+reward_groups = st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 3)), max_size=7), max_size=5)
 GROUPS = {
     "text": text_groups,
     "tokens": token_groups,
     "vectors": vector_groups,
     "prompted vectors": prompted_groups,
 }
+    "partition": label_groups,
+    "rewards": reward_groups,
+}
+
+
+def plain(rows):
+    if not isinstance(rows, Ragged):
+        return rows.astype(np.float64)
+    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
 
 
 def draw(case, data):

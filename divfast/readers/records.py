@@ -51,6 +51,7 @@ class ReadOptions:
     id_field: str | None = None
     prompt_field: str | None = None
     columns: tuple[str, ...] | None = None
+    sample_columns: tuple[str, ...] = ()
     on_error: str = "fail"
     keep_reasoning: bool = False
     prompts: str | None = None
@@ -76,7 +77,12 @@ class ReadOptions:
     @property
     def wanted(self) -> tuple[str, ...]:
         """Columns to carry along."""
-        return (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS) if self.columns is None else self.columns
+        known = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS) if self.columns is None else self.columns
+        return tuple(dict.fromkeys((*known, *self.sample_columns)))
+
+    def is_per_sample(self, name: str) -> bool:
+        """Whether a column has a value for every sample, and not one for the prompt."""
+        return name in PER_SAMPLE_FIELDS or name in self.sample_columns
 
 
 class Reading:
@@ -227,7 +233,7 @@ class RecordBuilder:
         columns = columns or {}
         for name in self._reading.options.wanted:
             value = first_of(columns, (name, *ALIASES.get(name, ())))
-            if name in PER_SAMPLE_FIELDS and value is not None:
+            if self._reading.options.is_per_sample(name) and value is not None:
                 value = self._aligned(name, value, len(outputs), line)
             if value is not None and name not in self._columns:
                 self._columns[name] = [None] * len(self._ids)
@@ -280,7 +286,7 @@ class RecordBuilder:
         counts = np.diff(bounds)
         per_sample, per_prompt = {}, {}
         for name, values in self._columns.items():
-            if name in PER_SAMPLE_FIELDS:
+            if self._reading.options.is_per_sample(name):
                 flat: list[Any] = []
                 for value, many in zip(values, counts, strict=True):
                     flat.extend(value if isinstance(value, list) else [value] * int(many))

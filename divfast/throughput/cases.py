@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
+    clusters,
     commands,
     duplicates,
     lexical,
@@ -28,6 +29,7 @@ CASES = (
     *semantic.CASES,
     *vectors.CASES,
     *selecting.CASES,
+    *clusters.CASES,
     *reading.CASES,
     *commands.CASES,
 )

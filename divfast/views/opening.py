@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from divfast.dumps import Progress, stem
-from divfast.errors import MetricError
+from divfast.errors import MetricError, nearest
 from divfast.views import View
+from divfast.views.partition import PARTITION_SCOPES, Partition, Rewards
 from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
 
@@ -29,6 +30,9 @@ class Sources:
     dtype: str = "float32"
     embeddings: Any = None
     cache: bool = True
+    partition: str = "partition"
+    partition_scope: str = "prompt"
+    reward: str = "scores"
     progress: Progress | None = None
 
     @property
@@ -51,6 +55,11 @@ class Sources:
                 "an encoder and embeddings were both given.",
                 remedy="Give one of --encoder and --embeddings.",
             )
+        if self.partition_scope not in PARTITION_SCOPES:
+            raise MetricError(
+                f"a partition cannot be of {self.partition_scope!r}.",
+                remedy=nearest(self.partition_scope, PARTITION_SCOPES),
+            )
 
 
 @dataclass(frozen=True)
@@ -67,12 +76,18 @@ class Kind:
         Whether all dumps share one view that costs much to run, and so are scored one after the other.
     columns : callable
         Which columns of a dump the view needs.
+    sample_columns : callable
+        Which columns of any name it needs that have a value for every sample.
+    no_corpus : callable
+        Returns why rows of different prompts cannot be put together, one sentence with the remedy; None where they can.
     """
 
     open: Callable[[Sources], Opener]
     lacking: Callable[[Sources], str | None] = lambda sources: None
     is_shared: Callable[[Sources], bool] = lambda sources: False
     columns: Callable[[Sources], Sequence[str]] = lambda sources: ()
+    sample_columns: Callable[[Sources], Sequence[str]] = lambda sources: ()
+    no_corpus: Callable[[Sources], tuple[str, str] | None] = lambda sources: None
 
 
 def _open_text(sources: Sources) -> Opener:
@@ -114,6 +129,20 @@ def _lacking_prompted(sources: Sources) -> str | None:
         return None
     return (
         "Name an encoder with --encoder: it makes the vectors of the prompts too (minilm needs no network)."
+def _open_partition(sources: Sources) -> Opener:
+    return lambda path: Partition(sources.partition, sources.partition_scope, path)
+
+
+def _open_rewards(sources: Sources) -> Opener:
+    return lambda path: Rewards(sources.partition, sources.partition_scope, sources.reward, path)
+
+
+def _no_corpus(sources: Sources) -> tuple[str, str] | None:
+    if sources.partition_scope == "pooled":
+        return None
+    return (
+        f"the labels of {sources.partition!r} tell apart the samples of one prompt, not those of a corpus",
+        "Ask with --scope prompt alone, or say with --partition-scope pooled that a label is one class everywhere.",
     )
 
 
@@ -122,6 +151,14 @@ KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
     "prompted vectors": Kind(_open_prompted, _lacking_prompted, lambda sources: True),
+    "partition": Kind(
+        _open_partition, sample_columns=lambda sources: (sources.partition,), no_corpus=_no_corpus
+    ),
+    "rewards": Kind(
+        _open_rewards,
+        sample_columns=lambda sources: (sources.partition, sources.reward),
+        no_corpus=_no_corpus,
+    ),
 }
 
 
