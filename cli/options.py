@@ -18,6 +18,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 DEDUPE_SCOPES = ("pooled", "prompt")
 UNITS = ("chars", "words")
 NORMALISATIONS = ("none", "fold")
+VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
