@@ -178,6 +178,39 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def answering(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where verdicts, answers and scores of samples stand."""
+    return _all(
+        command,
+        click.option(
+            "--where",
+            metavar="NAME",
+            help="Score only the samples for which this field is true, such as correct (see divfast verify).",
+        ),
+        click.option(
+            "--correct-field",
+            metavar="NAME",
+            default="correct",
+            show_default=True,
+            help="Field with the verdict on every sample, for accuracy and pass@k.",
+        ),
+        click.option(
+            "--answers-field",
+            metavar="NAME",
+            default="extracted",
+            show_default=True,
+            help="Field with the answer of every sample, for majority votes.",
+        ),
+        click.option(
+            "--scores-field",
+            metavar="NAME",
+            default="scores",
+            show_default=True,
+            help="Field with a score for every sample, for best-of-K.",
+        ),
+    )
+
+
 def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where vectors come from."""
     return _all(

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="paper reproduces the published code of arXiv 2604.16027, quirks included (math, gsm8k, truthfulqa).",
 )
-@click.option("--pattern", metavar="REGEX", help="For regex: one group, around the answer; the last match counts.")
+@click.option(
+    "--pattern", metavar="REGEX", help="For regex: one group, around the answer; the last match counts."
+)
 @click.option(
     "--labels",
     metavar="NAME",
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     help="For labels: the field with the verdicts, true and false or 1 and 0.",
 )
 @click.option(
-    "--gold", metavar="NAME", help="Field with the right answer, or a list of them. Default: gold, else references."
+    "--gold",
+    metavar="NAME",
+    help="Field with the right answer, or a list of them. Default: gold, else references.",
 )
 @click.option("--json-field", metavar="NAME", help="Judge this field of samples that are JSON objects.")
 @click.option(
@@ -65,9 +69,7 @@ if TYPE_CHECKING:
     help="JSON Lines, compressed where the name ends in .gz. Default: beside the dump, as NAME.verified.jsonl.",
 )
 @options.debug
-def verify(
-    dumps: tuple[str, ...], join: bool, output: str | None, form: str | None, **settings: Any
-) -> None:
+def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | None, **settings: Any) -> None:
     """Judge every sample right or wrong, and write the dump again with the verdicts.
 
     The new dump has a field correct with a verdict for every output, and why: extracted is the answer that was found

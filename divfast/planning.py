@@ -35,14 +35,16 @@ class Plan:
         What opens each of the other views for a dump, by the name of its kind.
     is_shared : bool
         Whether all dumps share a view that costs much to run, and so are scored one after the other.
-    columns : tuple of str
-        Columns of a dump that the views need.
+    columns, sample_columns : tuple of str
+        Columns of a dump that are needed, and those that have a value per sample.
     at_k, at_n : sequence of int
         Sizes to which prompts and the corpus are rarefied.
     subsets, corpus_draws : int
         How many draws of each where there is no formula.
     per_sample : bool
         Whether the values of every sample are wanted too.
+    where : str, optional
+        Column of verdicts: only samples for which it is true are scored.
     """
 
     specs: Sequence[MetricSpec]
@@ -59,6 +61,8 @@ class Plan:
     subsets: int
     corpus_draws: int
     per_sample: bool = False
+    where: str | None = None
+    sample_columns: tuple[str, ...] = ()
 
     def parameters(self, spec: MetricSpec) -> dict[str, Any]:
         """Return the keyword arguments of a metric."""
@@ -94,6 +98,7 @@ def make_plan(
     at_n: Sequence[int],
     draws: int | None,
     per_sample: bool = False,
+    where: str | None = None,
 ) -> Plan:
     """Return the plan of a call of `divfast.score`; the arguments are its own.
 
@@ -112,7 +117,7 @@ def make_plan(
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
-    specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
+    specs = list({spec: parse_spec(spec, defaults=defaults, preset=preset) for spec in given}.values())
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
@@ -142,6 +147,7 @@ def make_plan(
     if sources.tokenizer is None:
         names = [spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"]
         views = open_tokenizers(sources, names)
+    of_samples = [name for kind in kinds.values() for name in kind.sample_columns(sources)]
     plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
@@ -157,6 +163,8 @@ def make_plan(
         draws or SUBSETS,
         draws or CORPUS_DRAWS,
         per_sample,
+        where,
+        tuple(dict.fromkeys([*of_samples, *([where] if where is not None else [])])),
     )
     if per_sample:
         _check_per_sample(plan)

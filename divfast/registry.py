@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
-ViewName = Literal["text", "tokens", "vectors"]
+ViewName = Literal["text", "tokens", "vectors", "answers"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 BUILT_IN = "divfast"
@@ -75,6 +75,8 @@ class Metric:
     are read one after the other as one text, so their order matters and the second law does not hold; what another
     accumulator has seen is then taken to come behind.
 
+    `paper` holds what parameters are under the preset ``paper`` where a spec leaves them out.
+
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
     the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
     """
@@ -95,6 +97,7 @@ class Metric:
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
     origin: str = BUILT_IN
+    paper: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -148,6 +151,7 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    paper: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -160,7 +164,8 @@ def metric(
         What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``) or ``vectors``
-        (``float32[n, d]``, unit rows).
+        (``float32[n, d]``, unit rows) or ``answers``
+        (`divfast.quality.estimators.Answers`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -184,6 +189,8 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    paper
+        Values of parameters under the preset ``paper``, where that is all it changes.
 
     Raises
     ------
@@ -225,6 +232,7 @@ def metric(
             per_sample,
             statistics,
             sequential,
+            paper=dict(paper or {}),
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)
@@ -284,7 +292,9 @@ def all_metrics() -> list[Metric]:
     return sorted(registered(), key=lambda entry: entry.name)
 
 
-def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> MetricSpec:
+def parse_spec(
+    given: str, *, defaults: Mapping[str, Any] | None = None, preset: str = "default"
+) -> MetricSpec:
     """Return the metric that ``name`` or ``name:key=value,...`` asks for.
 
     Parameters
@@ -293,6 +303,8 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
         The spec.
     defaults : Mapping[str, object], optional
         Values for parameters that the spec leaves out, for those metrics that have them (``vocab_size``).
+    preset : str
+        What parameters are that are left out.
 
     Raises
     ------
@@ -317,6 +329,7 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
     if entry is None:
         raise MetricError(f"unknown metric {name!r}.", remedy=nearest(name, _METRICS))
     values = {key: entry.defaults[key] for key in entry.kinds}
+    values.update(entry.paper if preset == "paper" else {})
     values.update({key: value for key, value in (defaults or {}).items() if key in entry.kinds})
     for word in filter(None, (part.strip() for part in rest.split(","))):
         key, equals, text = word.partition("=")

@@ -48,6 +48,10 @@ def score(
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
+    where: str | None = None,
+    correct_field: str = "correct",
+    answers_field: str = "extracted",
+    scores_field: str = "scores",
     plugins: Sequence[str | Path] = (),
     **reading: Any,
 ) -> Report:
@@ -106,6 +110,11 @@ def score(
         Several dumps are parts of one: samples with the same id are one group.
     per_sample : bool
         Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
+    where : str, optional
+        A column with true or false for every sample: only those that are true are scored, such as ``correct``. A prompt
+        without any stays, and its values are undefined.
+    correct_field, answers_field, scores_field : str
+        For the metrics of quality: the columns with the verdict, the text of the answer and the score of every sample.
     plugins : sequence of str or Path
         Python files that register metrics of your own with `divfast.metric`.
     **reading
@@ -140,12 +149,23 @@ def score(
             preset,
             backend,
             seed,
-            Sources(tokenizer, encoder, dtype, embeddings, cache, progress),
+            Sources(
+                tokenizer,
+                encoder,
+                dtype,
+                embeddings,
+                cache,
+                progress,
+                correct_field,
+                answers_field,
+                scores_field,
+            ),
             vocab_size,
             at_k,
             at_n,
             draws,
             per_sample,
+            where,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):
@@ -200,7 +220,13 @@ def _score_dumps(
     told = AllDumps(dumps, progress) if progress is not None else None
 
     def one(i: int) -> Scored:
-        blocks = read(dumps[i] if join else dumps[i][0], columns=plan.columns, **limits, **reading)
+        blocks = read(
+            dumps[i] if join else dumps[i][0],
+            columns=plan.columns,
+            sample_columns=plan.sample_columns,
+            **limits,
+            **reading,
+        )
         return score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from divfast.rarefaction import at_k
 from divfast.registry import all_metrics, parse_spec
-from divfast.samples import Ragged
 from divfast.testing import WIDTH, Case, build
+from divfast.viewed import plain_rows
 
 # Parameters other than the defaults that a metric should also be tried with.
 VARIANTS = {
@@ -37,6 +37,15 @@ VARIANTS = {
     "zipf": ["zipf:n=2", "zipf:ranks=3"],
     "length": [f"length:statistic={statistic}" for statistic in ("std", "p90")],
     "unique": ["unique:normalize=none", "unique:normalize=lower"],
+    "pass_at_k": ["pass_at_k:k=2", "pass_at_k:k=5"],
+    "pass_hat_k": ["pass_hat_k:k=2", "pass_hat_k:k=5"],
+    **{
+        name: [
+            f"{name}:ties={ties},unparseable={other}"
+            for ties, other in (("wrong", "vote"), ("wrong", "abstain"), ("mean", "vote"))
+        ]
+        for name in ("majority", "mv_gain")
+    },
     "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
@@ -51,13 +60,11 @@ text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max
 vector_groups = st.lists(
     st.lists(st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any), max_size=7), max_size=5
 )
-GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups}
-
-
-def plain(rows):
-    if not isinstance(rows, Ragged):
-        return rows.astype(np.float64)
-    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
+unknown_or = st.sampled_from([0.0, 1.0, float("nan")])
+answer_groups = st.lists(
+    st.lists(st.tuples(unknown_or, st.integers(-1, 2), unknown_or | st.just(-0.5)), max_size=7), max_size=5
+)
+GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups, "answers": answer_groups}
 
 
 def draw(case, data):
@@ -81,7 +88,7 @@ def test_agrees_with_the_reference(case, data):
     groups = draw(case, data)
     rows, offsets = build(case.metric.view, groups)
     reference = getattr(importlib.import_module(f"divfast.reference.{case.metric.name}"), case.metric.name)
-    expected = reference(plain(rows), offsets, **case.parameters)
+    expected = reference(plain_rows(rows), offsets, **case.parameters)
     np.testing.assert_allclose(case(groups), expected, **case.tolerance)
 
 

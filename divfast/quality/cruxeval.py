@@ -50,7 +50,11 @@ def judge(question: Question, settings: Settings) -> Judge | Verdict:
 
     def verdict(text: str) -> Verdict:
         found = answer(text)
-        return Verdict(found == expected or literal(found) == wanted, found or None, expected)
+        right = found == expected or literal(found) == wanted
+        if settings.json_field is not None and isinstance(wanted, str):
+            # A JSON string may be the string that is meant, without quotes of its own.
+            right = right or found == wanted
+        return Verdict(right, found or None, expected)
 
     return same_for_all(verdict, question, settings)
 

@@ -27,7 +27,8 @@ def check(settings: Settings) -> None:
         raise MetricError(f"the pattern is no regular expression: {error}.") from None
     if groups != 1:
         raise MetricError(
-            f"the pattern has {groups} groups.", remedy="It needs one, around the answer; write others as (?:...)."
+            f"the pattern has {groups} groups.",
+            remedy="It needs one, around the answer; write others as (?:...).",
         )
 
 

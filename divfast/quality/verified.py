@@ -25,7 +25,15 @@ from divfast.dumps import Progress, block_limits
 from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
-from divfast.quality.verifiers import PRESETS, Question, Settings, Verdict, Verifier, find_verifier, open_judging
+from divfast.quality.verifiers import (
+    PRESETS,
+    Question,
+    Settings,
+    Verdict,
+    Verifier,
+    find_verifier,
+    open_judging,
+)
 from divfast.readers import Blocks, find_dumps, read
 from divfast.readers.records import META_FIELDS, PER_PROMPT_FIELDS, PER_SAMPLE_FIELDS
 from divfast.readers.source import Source
@@ -167,7 +175,9 @@ def verify(
     check_files(dumps, output, None, join=True)
     paths = find_dumps(dumps)
     # Of samples without a verdict the old one is not kept either.
-    kept = [name for name in (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *keep) if name not in WRITTEN]
+    kept = [
+        name for name in (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *keep) if name not in WRITTEN
+    ]
     needed = (gold,) if gold is not None and chosen.columns(settings) else chosen.columns(settings)
     sample_columns = chosen.sample_columns(settings)
     with engine.use_threads(threads), engine.use_memory(memory):
@@ -194,11 +204,11 @@ def verify(
 
 def _check(verifier: Verifier, settings: Settings) -> None:
     if settings.preset not in PRESETS:
-        raise MetricError(f"unknown preset {settings.preset!r}.", remedy=f"There are {' and '.join(PRESETS)}.")
-    if settings.preset not in verifier.presets:
         raise MetricError(
-            f"{verifier.name} has no preset {settings.preset}.", remedy="Leave out --preset."
+            f"unknown preset {settings.preset!r}.", remedy=f"There are {' and '.join(PRESETS)}."
         )
+    if settings.preset not in verifier.presets:
+        raise MetricError(f"{verifier.name} has no preset {settings.preset}.", remedy="Leave out --preset.")
     if settings.pattern is not None and verifier.name != "regex":
         raise MetricError("a pattern is for regex.", remedy="Say --as regex, or leave out --pattern.")
     if not settings.limit > 0:

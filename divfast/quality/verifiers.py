@@ -35,7 +35,7 @@ class Settings:
     labels : str
         Column with the verdicts, for `labels`.
     json_field : str, optional
-        Judge this field of outputs that are JSON objects.
+        Judge this field of samples that are JSON objects, others as they are.
     limit : float
         Seconds of processor time for one sample.
     """
@@ -206,14 +206,14 @@ def folded(text: str) -> str:
 
 
 def same_for_all(judge: Callable[[str], Verdict], question: Question, settings: Settings) -> Judge:
-    """Return what judges each sample by its text alone, or by one of its JSON fields where one is named."""
+    """Return what judges each sample by its text alone, or by a JSON field where one is named and is there."""
     name = settings.json_field
     if name is None:
         return lambda i: judge(question.outputs[i])
 
     def judge_field(i: int) -> Verdict:
         text = json_field(question.outputs[i], name)
-        return judge("") if text is None else judge(text)
+        return judge(question.outputs[i] if text is None else text)
 
     return judge_field
 

@@ -1,7 +1,8 @@
 """A process that judges samples for another: questions come in on one pipe, verdicts go out on the other.
 
-One line is one question, and its answer is a line that says it is prepared, or a verdict on all samples, and then a line
-for every sample. What takes too long ends the process, by a signal that nothing here can hold up; see `workers`.
+One line is one question. Its answer is a line that says that it is prepared, and then one for every sample; or one line
+with a verdict that holds for all. What takes too long ends the process, by a signal that nothing here can hold up: see
+`workers`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 from divfast.dumps import Progress, stem
 from divfast.errors import MetricError
 from divfast.views import View
+from divfast.views.answers import AnswersView
 from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
 
@@ -26,6 +27,9 @@ class Sources:
     embeddings: Any = None
     cache: bool = True
     progress: Progress | None = None
+    correct_field: str = "correct"
+    answers_field: str = "extracted"
+    scores_field: str = "scores"
 
     @property
     def has_vectors(self) -> bool:
@@ -53,14 +57,15 @@ class Kind:
         Returns what to do where there is no source for this view; None where there is one.
     is_shared : callable
         Whether all dumps share one view that costs much to run, and so are scored one after the other.
-    columns : callable
-        Which columns of a dump the view needs.
+    columns, sample_columns : callable
+        Which columns of a dump the view needs, and which of those with a value per sample.
     """
 
     open: Callable[[Sources], Opener]
     lacking: Callable[[Sources], str | None] = lambda sources: None
     is_shared: Callable[[Sources], bool] = lambda sources: False
     columns: Callable[[Sources], Sequence[str]] = lambda sources: ()
+    sample_columns: Callable[[Sources], Sequence[str]] = lambda sources: ()
 
 
 def _open_text(sources: Sources) -> Opener:
@@ -92,10 +97,20 @@ def _lacking_vectors(sources: Sources) -> str | None:
     return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
 
 
+def _answers(sources: Sources) -> AnswersView:
+    return AnswersView(sources.correct_field, sources.answers_field, sources.scores_field)
+
+
+def _open_answers(sources: Sources) -> Opener:
+    view = _answers(sources)
+    return lambda path: view
+
+
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
+    "answers": Kind(_open_answers, sample_columns=lambda sources: _answers(sources).columns),
 }
 
 
