@@ -117,8 +117,8 @@ def _text(done: list[Verification], form: str) -> str:
     if form in ("csv", "md"):
         write = flat.as_csv if form == "csv" else flat.as_md
         left = ("interval", "errors", "run")
-        rows = [{key: value for key, value in one.items() if key not in left} for one in found]
-        return write(list(rows[0]), [list(row.values()) for row in rows])
+        named = [{key: value for key, value in one.items() if key not in left} for one in found]
+        return write(list(named[0]), [list(row.values()) for row in named])
     counts = ["prompts", "samples", "correct", "incorrect", "no_verdict", "unparseable"]
     rows = []
     for one, row in zip(done, found, strict=True):

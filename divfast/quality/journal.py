@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from divfast.errors import OutputError, os_reason
 from divfast.quality.verifiers import Judging, Question, Verdict
@@ -76,12 +76,12 @@ class Journal:
         if not self._reading:
             return None
         line = self._file.readline()
-        found: Sequence[list[object]] = ()
+        found: Sequence[Any] = ()
         with contextlib.suppress(ValueError, TypeError):
             named, found = json.loads(line) if line.endswith(b"\n") else ("", ())
             if named == key and len(found) == many:
                 self._end = self._file.tell()
-                return [Verdict(*one) for one in found]  # type: ignore[arg-type]
+                return [Verdict(*one) for one in found]
         self._file.seek(self._end)
         self._file.truncate()
         self._reading = False

@@ -21,6 +21,8 @@ from divfast.quality.verifiers import (
 
 # A longer answer is left as it was written.
 _LONGEST = 1000
+# Nor is one worked out that has a higher power: it may have more digits than there is room for.
+_EXPONENT = 100
 
 
 def check(settings: Settings) -> None:
@@ -45,11 +47,12 @@ def judge(question: Question, settings: Settings) -> Judge | Verdict:
         written = boxed if boxed is not None else (found[-1] if found else None)
         if written is not None and _plain(str(written)) in texts:
             # Whatever a parser makes of it, the very text of gold is right, as 4:30 p.m. is.
-            return Verdict(True, _answer(parsed[0][1]) or golds[0], golds[0])
+            return Verdict(True, _answer(parsed[0][1], golds[0]) or golds[0], golds[0])
         if not found:
             plain = folded(boxed or "")
             return Verdict(False, plain or None, golds[0])
-        return Verdict(any(_same(gold, found) for _, gold in parsed), _answer(found), golds[0])
+        right = any(_same(gold, found) for _, gold in parsed)
+        return Verdict(right, _answer(found, str(written)), golds[0])
 
     return same_for_all(verdict, question, settings)
 
@@ -132,18 +135,29 @@ def _plain(text: str) -> str:
     return text.removesuffix(".")
 
 
-def _answer(found: list[Any]) -> str | None:
-    """Return an answer so written that equal numbers are equal texts."""
+def _answer(found: list[Any], written: str) -> str | None:
+    """Return an answer so written that equal numbers, and equal words, are equal texts."""
     if not found:
         return None
     import sympy
 
+    word = _plain(written)
+    if len(word) > 3 and word.isalpha():
+        # To the parser a product of its letters.
+        return word
     value = found[0]
+    if isinstance(value, sympy.Expr) and value.is_number and all(map(_small, value.atoms(sympy.Pow))):
+        # Parsed as it was written: 75 times 1/100.
+        value = value.doit()
     if isinstance(value, sympy.Float):
         exact = sympy.Rational(str(found[-1]).strip()) if _is_decimal(str(found[-1])) else None
         value = sympy.nsimplify(value, rational=True) if exact is None else exact
     text = str(value)
     return text if len(text) <= _LONGEST else str(found[-1])[:_LONGEST]
+
+
+def _small(power: Any) -> bool:
+    return bool(power.exp.is_Rational) and abs(power.exp) <= _EXPONENT
 
 
 def _is_decimal(text: str) -> bool:

@@ -346,7 +346,8 @@ class _Tally:
         """Return it all."""
         values = np.concatenate(self._accuracy)
         parts: dict[str, Any] = {"prompts": self._counts["prompts"], "samples": self._counts["samples"]}
-        parts |= self.recipe.parts | {
+        parts |= self.recipe.parts
+        parts |= {
             "data": f"{self._print >> 32:08x}",
             "gold": f"{self._gold >> 32:08x}",
             "bs": REPLICATES,
@@ -354,19 +355,23 @@ class _Tally:
             "v": divfast.__version__,
         }
         ((low, high),) = bootstrap_intervals([values], seed=seed)
-        dump = {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
+        dump: dict[str, Any] = {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
         if blocks.skipped:
             dump["skipped_records"] = list(blocks.skipped)
         return Verification(
-            self.verifier.name,
-            mean_and_std(values)[0],
-            (low, high),
-            *(self._counts[name] for name in ("prompts", "samples", "correct", "incorrect", "unparseable")),
-            dict(self._errors.most_common()),
-            Signature(self.verifier.name, parts),
-            blocks.meta.get("model"),
-            blocks.meta.get("task"),
-            run_facts(seconds) | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed},
+            verifier=self.verifier.name,
+            accuracy=mean_and_std(values)[0],
+            interval=(low, high),
+            prompts=self._counts["prompts"],
+            samples=self._counts["samples"],
+            correct=self._counts["correct"],
+            incorrect=self._counts["incorrect"],
+            unparseable=self._counts["unparseable"],
+            errors=dict(self._errors.most_common()),
+            signature=Signature(self.verifier.name, parts),
+            model=blocks.meta.get("model"),
+            task=blocks.meta.get("task"),
+            run=run_facts(seconds) | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed},
         )
 
 

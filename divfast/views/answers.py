@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class AnswersView:
 
     def __init__(self, correct: str, answers: str, scores: str) -> None:
         self.correct, self.answers, self.scores = correct, answers, scores
+        self._prints = [0, 0, 0]
 
     @property
     def columns(self) -> Sequence[str]:
@@ -36,11 +38,11 @@ class AnswersView:
 
     @property
     def signature(self) -> str:
-        """``labels:correct`` and, where they have other names than usual, the other columns."""
+        """``labels:correct@1a2b3c4d``, the columns that have unusual names, and a print of what was in them."""
         named = [self.correct]
         named += [f"answers={self.answers}"] if self.answers != "extracted" else []
         named += [f"scores={self.scores}"] if self.scores != "scores" else []
-        return f"labels:{','.join(named)}"
+        return f"labels:{','.join(named)}@{zlib.crc32(np.array(self._prints, np.uint32).tobytes()):08x}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -59,6 +61,10 @@ class AnswersView:
             answer = np.where(known, keys.astype(np.int64), -1)
         if (column := samples.per_sample.get(self.scores)) is not None:
             score = _numbers(column, self.scores)
+        # Of each column by itself, so that blocks of any size give the same.
+        for i, values in enumerate((correct, answer, score)):
+            if values is not None:
+                self._prints[i] = zlib.crc32(np.ascontiguousarray(values).tobytes(), self._prints[i])
         return Answers(correct, answer, score, named=(self.answers, self.scores))
 
 

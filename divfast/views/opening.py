@@ -102,8 +102,8 @@ def _answers(sources: Sources) -> AnswersView:
 
 
 def _open_answers(sources: Sources) -> Opener:
-    view = _answers(sources)
-    return lambda path: view
+    # One for each dump: it takes the print of its verdicts.
+    return lambda path: _answers(sources)
 
 
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
