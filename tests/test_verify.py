@@ -275,7 +275,7 @@ def test_interrupted_work_goes_on(tmp_path):
     asked.clear()
     second = Journal(path, "recipe")
     assert [*second.verdicts(iter(questions[:2]), judging)] == before[:2]
-    assert [*second.verdicts(iter(questions[2:]), judging)][0] == before[2]
+    assert list(second.verdicts(iter(questions[2:]), judging))[:1] == before[2:]
     assert (asked, second.reused) == (["3", "4"], 3)
     second.close(done=False)
     changed = [*questions[:2], Question(["new"], {"gold": "1"}), *questions[3:]]
