@@ -6,8 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast.kinds import positive_int
-from divfast.quality.estimators import Answers, drawn_without, known_and_correct
+from divfast.quality.estimators import Answers, at_size, drawn_without, known_and_correct
 from divfast.registry import metric
+
+
+def expected_pass_at_k(rows: Answers, groups: NDArray[np.int64], size: int, *, k: int) -> NDArray[np.float64]:
+    """Return what is expected on `size` of the samples of every group, ``float64[g]``."""
+    return at_size(pass_at_k(rows, groups, k=k), groups, size, k)
 
 
 @metric(
@@ -16,6 +21,7 @@ from divfast.registry import metric
     unit="solved prompts",
     higher="more often right",
     bounds=(0, 1),
+    expectation=expected_pass_at_k,
     parameters={"k": positive_int},
 )
 def pass_at_k(rows: Answers, groups: NDArray[np.int64], *, k: int = 1) -> NDArray[np.float64]:
@@ -38,7 +44,8 @@ def pass_at_k(rows: Answers, groups: NDArray[np.int64], *, k: int = 1) -> NDArra
     Notes
     -----
     ``1 - C(n - c, k) / C(n, k)``, n samples of which c are right, as a product of k factors, so that no large number is
-    ever made. It is unbiased: its mean over draws of n samples is what k samples of the model would give. Samples
+    ever made. It is unbiased: its mean over draws of n samples is what k samples of the model would give, at
+    any n. Samples
     without a verdict are left out. O(n + k g) time; within rounding of the reference, which goes through whole numbers.
 
     References

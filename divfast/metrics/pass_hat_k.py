@@ -6,8 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast.kinds import positive_int
-from divfast.quality.estimators import Answers, drawn_without, known_and_correct
+from divfast.quality.estimators import Answers, at_size, drawn_without, known_and_correct
 from divfast.registry import metric
+
+
+def expected_pass_hat_k(
+    rows: Answers, groups: NDArray[np.int64], size: int, *, k: int
+) -> NDArray[np.float64]:
+    """Return what is expected on `size` of the samples of every group, ``float64[g]``."""
+    return at_size(pass_hat_k(rows, groups, k=k), groups, size, k)
 
 
 @metric(
@@ -16,6 +23,7 @@ from divfast.registry import metric
     unit="always solved prompts",
     higher="more often right",
     bounds=(0, 1),
+    expectation=expected_pass_hat_k,
     parameters={"k": positive_int},
 )
 def pass_hat_k(rows: Answers, groups: NDArray[np.int64], *, k: int = 1) -> NDArray[np.float64]:

@@ -133,6 +133,14 @@ def drawn_without(bad: Offsets, total: Offsets, k: int) -> Floats:
     return out
 
 
+def at_size(values: Floats, groups: Offsets, size: int, k: int) -> Floats:
+    """Return what is expected of odds that k samples have, on `size` of the samples of every group, ``float64[g]``.
+
+    Unbiased odds are the same on any number of samples, as long as there are k among them.
+    """
+    return np.where((np.diff(groups) >= size) & (size >= k), values, np.nan)
+
+
 def vote(rows: Answers, groups: Offsets, *, ties: str, unparseable: str) -> Floats:
     """Return whether the most frequent answer of each group is right, ``float64[g]``; see `majority`."""
     answer, sizes = rows.answers(), np.diff(groups)

@@ -41,16 +41,25 @@ def judge(question: Question, settings: Settings) -> Judge | Verdict:
     parsed = [(gold, _parse_gold(gold)) for gold in golds]
     texts = {key for gold, _ in parsed if (key := _plain(_boxed(gold) or gold))}
 
+    known: dict[str, Verdict] = {}
+
     def verdict(text: str) -> Verdict:
         boxed = _boxed(text)
-        found = _parse(text if boxed is None else rf"\boxed{{{boxed}}}")
+        if boxed is None:
+            return of_text(text, None)
+        # Many samples of a prompt give the same answer.
+        if boxed not in known:
+            known[boxed] = of_text(rf"\boxed{{{boxed}}}", boxed)
+        return known[boxed]
+
+    def of_text(text: str, boxed: str | None) -> Verdict:
+        found = _parse(text)
         written = boxed if boxed is not None else (found[-1] if found else None)
         if written is not None and _plain(str(written)) in texts:
             # Whatever a parser makes of it, the very text of gold is right, as 4:30 p.m. is.
             return Verdict(True, _answer(parsed[0][1], golds[0]) or golds[0], golds[0])
         if not found:
-            plain = folded(boxed or "")
-            return Verdict(False, plain or None, golds[0])
+            return Verdict(False, folded(boxed or "") or None, golds[0])
         right = any(_same(gold, found) for _, gold in parsed)
         return Verdict(right, _answer(found, str(written)), golds[0])
 
