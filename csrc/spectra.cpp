@@ -3,13 +3,11 @@
 #include <cmath>
 #include <limits>
 
-#include "outer_products.hpp"
-
 namespace divfast {
 namespace {
 
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
-// With a trace of 1, what is smaller is rounding.
+// Where the largest element is 1, what is smaller is rounding.
 constexpr double kNothing = 1e-18;
 // QL takes two or three steps for an eigenvalue.
 constexpr int kSteps = 60;
@@ -93,42 +91,32 @@ void diagonalise(double* diagonal, double* beside, int64_t k) {
 
 }  // namespace
 
-template <typename Number>
-void gram_spectra(const Number* rows, int64_t d, const int64_t* starts, int64_t many, int64_t k, int threads,
-                  double* spectra) {
+void eigenvalues(const double* matrices, int64_t many, int64_t k, int threads, double* values) {
     if (many == 0 || k == 0) return;
-    // So many that a thread has a millisecond of work.
-    const int64_t part = std::max<int64_t>(1, (int64_t{1} << 22) / std::max<int64_t>(1, k * k * (d + k)));
+    // So many that a thread has a fraction of a millisecond of work.
+    const int64_t part = std::max<int64_t>(1, (int64_t{1} << 19) / (k * k * (k + 16)));
     parallel_for((many + part - 1) / part, threads, [&](int64_t task) {
-        std::vector<Number> columns(static_cast<size_t>(d * k));
-        std::vector<double> products(static_cast<size_t>(k * k)), scratch(static_cast<size_t>(3 * k));
-        for (int64_t g = task * part; g < std::min(many, (task + 1) * part); ++g) {
-            const Number* in = rows + starts[g] * d;
-            double* out = spectra + g * k;
-            for (int64_t i = 0; i < k; ++i) {
-                for (int64_t j = 0; j < d; ++j) columns[static_cast<size_t>(j * k + i)] = in[i * d + j];
+        std::vector<double> matrix(static_cast<size_t>(k * k)), scratch(static_cast<size_t>(3 * k));
+        for (int64_t b = task * part; b < std::min(many, (task + 1) * part); ++b) {
+            const double* in = matrices + b * k * k;
+            double* out = values + b * k;
+            double largest = 0;
+            bool finite = true;
+            for (int64_t i = 0; i < k * k; ++i) {
+                largest = std::max(largest, std::abs(in[i]));
+                finite = finite && std::isfinite(in[i]);
             }
-            std::fill(products.begin(), products.end(), 0.0);
-            add_outer_products(columns.data(), d, k, 1, products.data());
-            double trace = 0;
-            for (int64_t i = 0; i < k; ++i) trace += products[static_cast<size_t>(i * k + i)];
-            if (!(trace > 0 && std::isfinite(trace))) {
+            if (!finite) {
                 std::fill(out, out + k, std::numeric_limits<double>::quiet_NaN());
                 continue;
             }
-            for (int64_t i = 0; i < k; ++i) {
-                for (int64_t j = i; j < k; ++j) {
-                    const double share = products[static_cast<size_t>(i * k + j)] / trace;
-                    products[static_cast<size_t>(i * k + j)] = products[static_cast<size_t>(j * k + i)] = share;
-                }
-            }
-            tridiagonal(products.data(), k, out, scratch.data(), scratch.data() + k);
+            if (largest == 0) largest = 1;
+            for (int64_t i = 0; i < k * k; ++i) matrix[static_cast<size_t>(i)] = in[i] / largest;
+            tridiagonal(matrix.data(), k, out, scratch.data(), scratch.data() + k);
             diagonalise(out, scratch.data(), k);
+            for (int64_t i = 0; i < k; ++i) out[i] *= largest;
         }
     });
 }
-
-template void gram_spectra(const float*, int64_t, const int64_t*, int64_t, int64_t, int, double*);
-template void gram_spectra(const double*, int64_t, const int64_t*, int64_t, int64_t, int, double*);
 
 }  // namespace divfast

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,22 @@ from divfast.errors import DataError
 
 # Rows that are sent to the device at a time for sums over a corpus.
 _ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class OnCuda:
+    """What a metric runs on a CUDA device; both take NumPy arrays and give the numbers of the CPU.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(rows, groups, **parameters) -> float64[g]``.
+    corpus : type, optional
+        Accumulator; that of the CPU where there is none.
+    """
+
+    function: Callable[..., NDArray[np.float64]]
+    corpus: type[Any] | None = None
 
 
 @cache

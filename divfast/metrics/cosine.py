@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import device, engine
-from divfast.registry import OnCuda, Preset, metric
+from divfast.device import OnCuda
+from divfast.registry import Preset, metric
 
 # Below this a thread costs more than it saves: one core reads vectors about as fast as memory gives them.
 _PART_BYTES = 32 << 20
