@@ -24,8 +24,12 @@ void tridiagonal(double* a, int64_t k, double* diagonal, double* beside, double*
             squares += v[i] * v[i];
         }
         const double length = std::sqrt(squares);
+        // The square of what is smaller still would leave the type.
+        if (length < kNothing) {
+            beside[c] = 0;
+            continue;
+        }
         beside[c] = v[c + 1] > 0 ? -length : length;
-        if (length == 0) continue;
         v[c + 1] -= beside[c];
         const double scale = 1 / (squares - beside[c] * a[c * k + c + 1]);
         double along = 0;

@@ -146,7 +146,7 @@ def vendi_score(
     >>> import torch
     >>> from divfast.training import vendi_score
     >>> vendi_score(torch.tensor([[[1.0, 0], [0, 1]], [[1, 1], [1, 1]]]))
-    tensor([2.0000, 1.0000])
+    tensor([2., 1.])
     """
     from divfast.kernels import ops
 
