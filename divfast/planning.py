@@ -135,7 +135,7 @@ def make_plan(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",
             )
-    reasons = {name: reason for name, kind in kinds.items() if (reason := kind.no_corpus(sources))}
+    reasons = {name: told for name, kind in kinds.items() if (told := kind.no_corpus(sources))}
     for spec in specs:
         if spec.metric.view in reasons and scopes and any(scope != "prompt" for scope in wanted):
             why, remedy = reasons[spec.metric.view]
