@@ -14,12 +14,18 @@
         typedef NUMBER Vector __attribute__((vector_size(LANES * sizeof(NUMBER))));                               \
         TARGET static void multiply(const NUMBER* a, const NUMBER* b, int64_t rows, bool more, NUMBER* out) {     \
             Vector sum[HIGH][VECTORS] = {};                                                                       \
-            if (more) std::memcpy(sum, out, sizeof sum);                                                          \
             for (int64_t r = 0; r < rows; ++r, a += kWide, b += kWide) {                                          \
                 Vector right[VECTORS];                                                                            \
                 for (int v = 0; v < VECTORS; ++v) std::memcpy(&right[v], b + v * LANES, sizeof(Vector));          \
                 _Pragma("GCC unroll 8") for (int i = 0; i < HIGH; ++i) {                                          \
                     _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v) sum[i][v] += a[i] * right[v];       \
+                }                                                                                                 \
+            }                                                                                                     \
+            if (more) {                                                                                           \
+                Vector before[HIGH][VECTORS];                                                                     \
+                std::memcpy(before, out, sizeof before);                                                          \
+                for (int i = 0; i < HIGH; ++i) {                                                                  \
+                    for (int v = 0; v < VECTORS; ++v) sum[i][v] += before[i][v];                                  \
                 }                                                                                                 \
             }                                                                                                     \
             std::memcpy(out, sum, sizeof sum);                                                                    \
