@@ -66,6 +66,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _quantile(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("must be from 0 to 1")
+    return value
+
+
 def _switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -98,4 +105,5 @@ natural = Kind(_natural)
 order = Kind(_order)
 orders = Kind(_orders, _format_orders)
 share = Kind(_share, lambda value: f"{value:g}")
+quantile = Kind(_quantile, lambda value: f"{value:g}")
 switch = Kind(_switch, lambda value: "true" if value else "false")

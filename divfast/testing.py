@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from divfast import engine
 from divfast.registry import Preset, ViewName, parse_spec
 from divfast.samples import Ragged
+from divfast.views.prompted import PromptedVectors
 
 # How far two ways to the same number may be apart: sums, and what comes from vectors.
 REDUCTION = {"rtol": 1e-9, "atol": 1e-12}
@@ -46,11 +47,19 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
     if view == "rewards":
         return np.array(flat, np.float64).reshape(-1, 2), offsets
     vectors = np.array(flat, np.float64).reshape(-1, WIDTH)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), offsets
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    if view == "prompted vectors":
+        # Each row is a sample and behind it its prompt.
+        return PromptedVectors(unit[0::2].copy(), unit[1::2].copy()), offsets
+    return unit, offsets
 
 
 def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> list[list[Any]]:
     """Return at most `size` groups of at most `size` small rows of a view, some empty, many alike."""
+
+    def vector() -> Any:
+        found = random.integers(-3, 4, WIDTH)
+        return (found if found.any() else np.ones(WIDTH, int)).tolist()
 
     def row() -> Any:
         if view == "partition":
@@ -58,8 +67,9 @@ def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> 
         if view == "rewards":
             return [int(random.integers(0, 4)), int(random.integers(-8, 3))]
         if view == "vectors":
-            vector = random.integers(-3, 4, WIDTH)
-            return (vector if vector.any() else np.ones(WIDTH)).tolist()
+            return vector()
+        if view == "prompted vectors":
+            return vector() + vector()
         of: Sequence[Any] = _TOKENS if view == "tokens" else _TEXT
         picked = [of[i] for i in random.integers(0, len(of), random.integers(0, size + 1))]
         return picked if view == "tokens" else "".join(picked)
@@ -81,7 +91,7 @@ class Case:
         self.name = spec if preset == "default" else f"{spec} ({preset})"
         self.metric = parsed.metric
         self.parameters = dict(parsed.parameters) | ({"preset": preset} if self.metric.takes_preset else {})
-        self.tolerance = SPECTRAL if self.metric.view == "vectors" else REDUCTION
+        self.tolerance = SPECTRAL if self.metric.view in ("vectors", "prompted vectors") else REDUCTION
         self.honest = preset == "default"
         self.sequential = preset in self.metric.sequential
 

@@ -98,6 +98,8 @@ def run_toy(monkeypatch):
         ("overlap-index", [{"megabytes": megabytes} for megabytes in (10, 100, 1000)], ["set"], Goal()),
         ("overlap-query", [{"megabytes": 1000}], [], Goal()),
         ("lexical", [{"text": "zeroeval"}], ["peers"], Goal(ratio=100)),
+        ("select-k-centre", [{"samples": n} for n in (10**4, 10**5, 10**6)], ["numpy", "fpsample"], Goal()),
+        ("select-vendi", [{"samples": n} for n in (10**3, 10**4, 10**6)], ["numpy", "vendi-score"], Goal()),
         ("statistics", [{"text": "zeroeval"}], ["peers"], Goal()),
         ("compression", [{"text": "zeroeval"}], ["gzip"], Goal()),
         ("self-repetition", [{"text": "zeroeval"}], ["diversity"], Goal()),

@@ -11,9 +11,11 @@ from divfast.throughput import (
     overlapping,
     pairs,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
+    vectors,
 )
 from divfast.throughput.case import Case
 
@@ -25,6 +27,8 @@ CASES = (
     *duplicates.CASES,
     *overlapping.CASES,
     *semantic.CASES,
+    *vectors.CASES,
+    *selecting.CASES,
     *clusters.CASES,
     *reading.CASES,
     *commands.CASES,

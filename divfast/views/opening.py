@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from divfast.dumps import Progress, stem
 from divfast.errors import MetricError, nearest
@@ -13,6 +14,9 @@ from divfast.views import View
 from divfast.views.partition import PARTITION_SCOPES, Partition, Rewards
 from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
+
+if TYPE_CHECKING:
+    from divfast.views.vectors import EncoderView
 
 Opener = Callable[[Path | None], View]
 
@@ -35,6 +39,14 @@ class Sources:
     def has_vectors(self) -> bool:
         """Whether there is something to make vectors from."""
         return self.encoder is not None or self.embeddings is not None
+
+    @cached_property
+    def encoder_view(self) -> EncoderView:
+        """The encoder, loaded once for all views that it makes."""
+        from divfast.views import vectors
+
+        assert self.encoder is not None
+        return vectors.open_encoder(self.encoder, dtype=self.dtype, cache=self.cache, progress=self.progress)
 
     def check(self) -> None:
         """Raise `MetricError` where two sources exclude each other."""
@@ -87,9 +99,7 @@ def _open_vectors(sources: Sources) -> Opener:
     from divfast.views import vectors
 
     if sources.encoder is not None:
-        shared = vectors.open_encoder(
-            sources.encoder, dtype=sources.dtype, cache=sources.cache, progress=sources.progress
-        )
+        shared = sources.encoder_view
         return lambda path: shared
 
     def brought(path: Path | None) -> View:
@@ -107,6 +117,18 @@ def _lacking_vectors(sources: Sources) -> str | None:
     return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
 
 
+def _open_prompted(sources: Sources) -> Opener:
+    from divfast.views.prompted import PromptedView
+
+    shared = PromptedView(sources.encoder_view)
+    return lambda path: shared
+
+
+def _lacking_prompted(sources: Sources) -> str | None:
+    if sources.encoder is not None:
+        return None
+    return (
+        "Name an encoder with --encoder: it makes the vectors of the prompts too (minilm needs no network)."
 def _open_partition(sources: Sources) -> Opener:
     return lambda path: Partition(sources.partition, sources.partition_scope, path)
 
@@ -128,6 +150,7 @@ def _no_corpus(sources: Sources) -> tuple[str, str] | None:
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
+    "prompted vectors": Kind(_open_prompted, _lacking_prompted, lambda sources: True),
     "partition": Kind(
         _open_partition, sample_columns=lambda sources: (sources.partition,), no_corpus=_no_corpus
     ),
