@@ -24,6 +24,7 @@ NORMALISATIONS = ("none", "fold")
 CLUSTER_METHODS = ("threshold", "leader", "kmeans")
 CLUSTER_SCOPES = ("prompt", "pooled")
 INDEXES = ("auto", "flat", "ivf")
+VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
@@ -183,6 +184,39 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def answering(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where verdicts, answers and scores of samples stand."""
+    return _all(
+        command,
+        click.option(
+            "--where",
+            metavar="NAME",
+            help="Score only the samples for which this field is true, such as correct (see divfast verify).",
+        ),
+        click.option(
+            "--correct-field",
+            metavar="NAME",
+            default="correct",
+            show_default=True,
+            help="Field with the verdict on every sample, for accuracy and pass@k.",
+        ),
+        click.option(
+            "--answers-field",
+            metavar="NAME",
+            default="extracted",
+            show_default=True,
+            help="Field with the answer of every sample, for majority votes.",
+        ),
+        click.option(
+            "--scores-field",
+            metavar="NAME",
+            default="scores",
+            show_default=True,
+            help="Field with a score for every sample, for best-of-K.",
+        ),
+    )
+
+
 def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where vectors come from."""
     return _all(
@@ -229,7 +263,7 @@ def partitions(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FIELD",
             default="scores",
             show_default=True,
-            help="Field with the reward of every sample, for utility_k.",
+            help="Field with the reward of every sample, for utility_k and best_of.",
         ),
     )
 

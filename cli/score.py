@@ -46,6 +46,7 @@ from divfast.cli import options
 @options.rarefying
 @options.encoding
 @options.partitions
+@options.answering
 @options.reading
 @options.join
 @options.seed("bootstrap interval and of random subsets")

@@ -45,6 +45,8 @@ class Plan:
         How many draws of each where there is no formula.
     per_sample : bool
         Whether the values of every sample are wanted too.
+    where : str, optional
+        Column of verdicts: only samples for which it is true are scored.
     """
 
     specs: Sequence[MetricSpec]
@@ -63,6 +65,7 @@ class Plan:
     subsets: int
     corpus_draws: int
     per_sample: bool = False
+    where: str | None = None
 
     def parameters(self, spec: MetricSpec) -> dict[str, Any]:
         """Return the keyword arguments of a metric."""
@@ -100,6 +103,7 @@ def make_plan(
     at_n: Sequence[int],
     draws: int | None,
     per_sample: bool = False,
+    where: str | None = None,
 ) -> Plan:
     """Return the plan of a call of `divfast.score`; the arguments are its own.
 
@@ -118,7 +122,7 @@ def make_plan(
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
-    specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
+    specs = list({spec: parse_spec(spec, defaults=defaults, preset=preset) for spec in given}.values())
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
@@ -153,6 +157,9 @@ def make_plan(
     if sources.tokenizer is None:
         names = [spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"]
         views = open_tokenizers(sources, names)
+    of_samples = [name for kind in kinds.values() for name in kind.sample_columns(sources)]
+    if where is not None:
+        of_samples.append(where)
     plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
@@ -163,13 +170,14 @@ def make_plan(
         {name: kind.open(sources) for name, kind in kinds.items()},
         any(kind.is_shared(sources) for kind in kinds.values()),
         tuple(dict.fromkeys(column for kind in kinds.values() for column in kind.columns(sources))),
-        tuple(dict.fromkeys(column for kind in kinds.values() for column in kind.sample_columns(sources))),
+        tuple(dict.fromkeys(of_samples)),
         {name: why for name, (why, _) in reasons.items()},
         sizes_k,
         sizes_n,
         draws or SUBSETS,
         draws or CORPUS_DRAWS,
         per_sample,
+        where,
     )
     if per_sample:
         _check_per_sample(plan)

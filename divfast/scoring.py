@@ -51,6 +51,9 @@ def score(
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
+    where: str | None = None,
+    correct_field: str = "correct",
+    answers_field: str = "extracted",
     plugins: Sequence[str | Path] = (),
     **reading: Any,
 ) -> Report:
@@ -91,7 +94,7 @@ def score(
         Whether a label names a class among the samples of its prompt alone, or the same class everywhere, as labels of
         ``divfast cluster --scope pooled`` do; only then are these metrics defined over a corpus.
     reward : str
-        Column of the dump with the reward of every sample, for ``utility_k``.
+        Column of the dump with the reward of every sample, for ``utility_k`` and ``best_of``.
     at_k : sequence of int
         Rarefaction: for every k also the expectation of each metric on k of a prompt's samples, for prompts of
         unequal K. The results are named ``"ead@k=4"``; NaN for prompts of fewer than k samples.
@@ -116,6 +119,11 @@ def score(
         Several dumps are parts of one: samples with the same id are one group.
     per_sample : bool
         Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
+    where : str, optional
+        A column with true or false for every sample: only those that are true are scored, such as ``correct``. A prompt
+        without any stays, and its values are undefined.
+    correct_field, answers_field : str
+        For the metrics of quality: the columns with the verdict and the text of the answer of every sample.
     plugins : sequence of str or Path
         Python files that register metrics of your own with `divfast.metric`.
     **reading
@@ -159,13 +167,16 @@ def score(
                 partition,
                 partition_scope,
                 reward,
-                progress=progress,
+                correct_field,
+                answers_field,
+                progress,
             ),
             vocab_size,
             at_k,
             at_n,
             draws,
             per_sample,
+            where,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):

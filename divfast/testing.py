@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import engine
+from divfast.quality.estimators import Answers
 from divfast.registry import Preset, ViewName, parse_spec
 from divfast.samples import Ragged
 from divfast.views.prompted import PromptedVectors
@@ -19,6 +20,8 @@ SPECTRAL = {"rtol": 1e-5, "atol": 1e-9}
 
 WIDTH = 5
 _SLACK = 1e-5
+# Right twice as often as wrong or unknown.
+_OR_NONE = {-1: float("nan"), 0: 0.0, 1: 1.0, 2: 1.0}
 _TEXT = "ab \n.é漢👍🏽"
 # Fingerprints are any 64 bits; what takes them for small numbers shall fail here.
 _TOKENS = [0, 1, 0xFFFFFFFFFFFFFFFF, 0x8000000000000000, 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93]
@@ -40,6 +43,10 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
     if view == "tokens":
         bounds = np.cumsum([0, *(len(row) for row in flat)], dtype=np.int64)
         return Ragged(np.array([token for row in flat for token in row], np.uint64), bounds), offsets
+    if view == "answers":
+        columns = list(zip(*flat, strict=True)) or [(), (), ()]
+        correct, score = (np.array(columns[i], np.float64) for i in (0, 2))
+        return Answers(correct, np.array(columns[1], np.int64), score), offsets
     if view == "text":
         return Ragged.from_strings(flat), offsets
     if view == "partition":
@@ -66,6 +73,9 @@ def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> 
             return int(random.integers(0, 4))
         if view == "rewards":
             return [int(random.integers(0, 4)), int(random.integers(-8, 3))]
+        if view == "answers":
+            verdict, answer, score = random.integers(-1, 3, 3).tolist()
+            return (_OR_NONE[verdict], min(answer, 1), _OR_NONE[score])
         if view == "vectors":
             return vector()
         if view == "prompted vectors":

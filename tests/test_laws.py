@@ -52,7 +52,15 @@ VARIANTS = {
     "distinct_k": ["distinct_k:k=1", "distinct_k:k=3"],
     "hill": ["hill:q=0", "hill:q=0.5", "hill:q=2", "hill:q=inf"],
     "utility_k": ["utility_k:k=3", "utility_k:k=2,p=0.5", "utility_k:scale=noveltybench"],
-    "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
+    "pass_at_k": ["pass_at_k:k=2", "pass_at_k:k=5"],
+    "pass_hat_k": ["pass_hat_k:k=2", "pass_hat_k:k=5"],
+    **{
+        name: [
+            f"{name}:ties={ties},unparseable={other}"
+            for ties, other in (("wrong", "vote"), ("wrong", "abstain"), ("mean", "vote"))
+        ]
+        for name in ("majority", "mv_gain")
+    },
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
 CASES = [
@@ -70,21 +78,19 @@ prompted_groups = st.lists(
 )
 label_groups = st.lists(st.lists(st.integers(0, 4), max_size=7), max_size=5)
 reward_groups = st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 3)), max_size=7), max_size=5)
+unknown_or = st.sampled_from([0.0, 1.0, float("nan")])
+answer_groups = st.lists(
+    st.lists(st.tuples(unknown_or, st.integers(-1, 2), unknown_or | st.just(-0.5)), max_size=7), max_size=5
+)
 GROUPS = {
     "text": text_groups,
     "tokens": token_groups,
     "vectors": vector_groups,
     "prompted vectors": prompted_groups,
-}
     "partition": label_groups,
     "rewards": reward_groups,
+    "answers": answer_groups,
 }
-
-
-def plain(rows):
-    if not isinstance(rows, Ragged):
-        return rows.astype(np.float64)
-    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
 
 
 def draw(case, data):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from divfast.dumps import Progress, stem
 from divfast.errors import MetricError, nearest
 from divfast.views import View
+from divfast.views.answers import AnswersView
 from divfast.views.partition import PARTITION_SCOPES, Partition, Rewards
 from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
@@ -33,6 +34,8 @@ class Sources:
     partition: str = "partition"
     partition_scope: str = "prompt"
     reward: str = "scores"
+    correct_field: str = "correct"
+    answers_field: str = "extracted"
     progress: Progress | None = None
 
     @property
@@ -129,6 +132,9 @@ def _lacking_prompted(sources: Sources) -> str | None:
         return None
     return (
         "Name an encoder with --encoder: it makes the vectors of the prompts too (minilm needs no network)."
+    )
+
+
 def _open_partition(sources: Sources) -> Opener:
     return lambda path: Partition(sources.partition, sources.partition_scope, path)
 
@@ -146,6 +152,15 @@ def _no_corpus(sources: Sources) -> tuple[str, str] | None:
     )
 
 
+def _answers(sources: Sources) -> AnswersView:
+    return AnswersView(sources.correct_field, sources.answers_field, sources.reward)
+
+
+def _open_answers(sources: Sources) -> Opener:
+    # One for each dump: it takes the print of its verdicts.
+    return lambda path: _answers(sources)
+
+
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
@@ -159,6 +174,7 @@ KINDS: Mapping[str, Kind] = {
         sample_columns=lambda sources: (sources.partition, sources.reward),
         no_corpus=_no_corpus,
     ),
+    "answers": Kind(_open_answers, sample_columns=lambda sources: _answers(sources).columns),
 }
 
 
