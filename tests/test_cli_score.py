@@ -61,8 +61,8 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--vocab-size", 7, "--reader", "jsonl", "--outputs-field", "o", "--id-field", "i",
         "--prompt-field", "p", "--prompts", "in.jsonl", "--join", "--keep-reasoning", "--on-error", "skip",
         "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu", "--at-k", "2,4", "--at-n", "9",
+        "--draws", 5, "--partition", "topic", "--partition-scope", "pooled", "--reward", "judge",
         "--where", "right", "--answers-field", "answer",
-        "--draws", 5,
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -85,6 +85,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "threads": 1,
         "memory": 512_000_000,
         "seed": 3,
+        "partition": "topic",
+        "partition_scope": "pooled",
+        "reward": "judge",
         "at_k": (2, 4),
         "at_n": (9,),
         "draws": 5,
@@ -95,7 +98,6 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "where": "right",
         "correct_field": "correct",
         "answers_field": "answer",
-        "scores_field": "scores",
         "progress": None,
     }
 

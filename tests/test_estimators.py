@@ -92,7 +92,7 @@ def test_columns_of_other_names_and_kinds(tmp_path):
         {"outputs": ["a", "b", "c"], "ok": [1, 0, 1], "pred": [4, "4", None], "reward": [0.5, 2, None]},
         {"outputs": ["a"], "ok": [None], "pred": ["x"], "reward": [1]},
     )
-    names = {"correct_field": "ok", "answers_field": "pred", "scores_field": "reward"}
+    names = {"correct_field": "ok", "answers_field": "pred", "reward": "reward"}
     report = divfast.score(path, ["accuracy", "majority", "best_of"], scopes=["prompt"], **names)
     np.testing.assert_array_equal(report["accuracy"].values, [2 / 3, NAN])
     np.testing.assert_array_equal(report["majority"].values, [0.5, NAN])

@@ -167,7 +167,7 @@ def read(
     columns : sequence of str, optional
         Which further fields to carry along; by default those that are known (``correct``, ``scores``, ``gold``, ...).
     sample_columns : sequence of str
-        Others to carry along that have one value an output.
+        Fields of other names to carry along that have a value for every sample.
     as_json : bool
         Carry values as JSON text, all of them: then ``42``, ``42.0`` and ``"42"`` differ.
     prompts : str or Path, optional

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
+    clusters,
     commands,
     duplicates,
     lexical,
@@ -11,9 +12,11 @@ from divfast.throughput import (
     pairs,
     quality,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
+    vectors,
 )
 from divfast.throughput.case import Case
 
@@ -26,6 +29,9 @@ CASES = (
     *overlapping.CASES,
     *quality.CASES,
     *semantic.CASES,
+    *vectors.CASES,
+    *selecting.CASES,
+    *clusters.CASES,
     *reading.CASES,
     *commands.CASES,
 )
