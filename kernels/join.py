@@ -184,7 +184,7 @@ def _passes(
         room = max(capacity, m) if stop - start == 1 else capacity
         asked: Any = (rows, others, tau, start, stop, room, mode)
         try:
-            i, j, s, found = _join_op(*asked) if tile is None else _launch(*asked, tile=tile)
+            i, j, s, found = _join_op(*asked) if tile is None else _launch(*(*asked, tile))
         except torch.OutOfMemoryError:
             capacity //= 2
             if capacity >= _FEWEST:

@@ -317,7 +317,7 @@ def pairs(
         extremes,
         mode,
     )
-    return Pairs(*(_pairs_op(*asked) if tile is None else _launch(*asked, tile=tile)))
+    return Pairs(*(_pairs_op(*asked) if tile is None else _launch(*(*asked, tile))))
 
 
 def quantiles(
