@@ -86,6 +86,9 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
     return out;
 }
 
+void bind_group_products(py::module_& m);
+void bind_greedy(py::module_& m);
+void bind_clusters(py::module_& m);
 void bind_json(py::module_& m);
 void bind_minhash(py::module_& m);
 void bind_matches(py::module_& m);

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
+    clusters,
     commands,
     duplicates,
     lexical,
     overlapping,
     pairs,
+    quality,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
+    vectors,
 )
 from divfast.throughput.case import Case
 
@@ -23,7 +27,11 @@ CASES = (
     *pairs.CASES,
     *duplicates.CASES,
     *overlapping.CASES,
+    *quality.CASES,
     *semantic.CASES,
+    *vectors.CASES,
+    *selecting.CASES,
+    *clusters.CASES,
     *reading.CASES,
     *commands.CASES,
 )
