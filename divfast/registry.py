@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
-ViewName = Literal["text", "tokens", "vectors"]
+ViewName = Literal["text", "tokens", "vectors", "judgments"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 BUILT_IN = "divfast"
@@ -73,7 +73,8 @@ class Metric:
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
     is NaN, never a made-up number; a preset may say otherwise). Under the presets that `sequential` names, the rows
     are read one after the other as one text, so their order matters and the second law does not hold; what another
-    accumulator has seen is then taken to come behind.
+    accumulator has seen is then taken to come behind. Under those that `streamed` names, one random stream runs through
+    the groups in their order, so a value depends on the groups before it and the first law does not hold either.
 
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
     the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
@@ -94,6 +95,7 @@ class Metric:
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
+    streamed: tuple[Preset, ...] = ()
     origin: str = BUILT_IN
 
     @property
@@ -148,6 +150,7 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    streamed: tuple[Preset, ...] = (),
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -159,8 +162,8 @@ def metric(
     name, aliases
         What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
-        What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``) or ``vectors``
-        (``float32[n, d]``, unit rows).
+        What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
+        (``float32[n, d]``, unit rows) or ``judgments`` (`divfast.judged.JudgedRows`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -184,6 +187,9 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    streamed
+        Presets under which one random stream runs through all groups in order, as in code that draws from one generator
+        throughout: a value then depends on the groups before it. What is read in blocks goes on where it was.
 
     Raises
     ------
@@ -225,6 +231,7 @@ def metric(
             per_sample,
             statistics,
             sequential,
+            streamed,
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)

@@ -36,6 +36,9 @@ def score(
     encoder: str | None = None,
     dtype: str = "float32",
     embeddings: Any = None,
+    judge: str | None = None,
+    judge_dtype: str = "float32",
+    judge_engine: str = "transformers",
     groups: Any = None,
     at_k: Sequence[int] = (),
     at_n: Sequence[int] = (),
@@ -80,6 +83,13 @@ def score(
         Vectors instead of an encoder, one for each sample in the order of the dump: a ``.npy`` file, a Parquet
         column as ``file.parquet:column``, or an array ``float[n, d]``. ``{stem}`` in a name stands for the name of
         the dump without its suffixes.
+    judge : str, optional
+        For metrics over judged pairs: a transformers classifier of entailment, neutral and contradiction, by name or
+        folder.
+    judge_dtype : {"float32", "bfloat16", "float16"}
+        Of the judge.
+    judge_engine : {"transformers", "vllm"}
+        What runs the judge.
     groups : array of int64[g + 1], optional
         With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
     at_k : sequence of int
@@ -99,7 +109,7 @@ def score(
     memory : int, optional
         About how many bytes to work in; smaller blocks are read at a time. Changes no number.
     cache : bool
-        Keep embeddings on disk between calls.
+        Keep embeddings and judgments on disk between calls.
     progress : callable, optional
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
@@ -140,7 +150,17 @@ def score(
             preset,
             backend,
             seed,
-            Sources(tokenizer, encoder, dtype, embeddings, cache, progress),
+            Sources(
+                tokenizer,
+                encoder,
+                dtype,
+                embeddings,
+                cache,
+                progress,
+                judge=judge,
+                judge_dtype=judge_dtype,
+                judge_engine=judge_engine,
+            ),
             vocab_size,
             at_k,
             at_n,

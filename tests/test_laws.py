@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from divfast.rarefaction import at_k
 from divfast.registry import all_metrics, parse_spec
-from divfast.samples import Ragged
 from divfast.testing import WIDTH, Case, build
+from divfast.viewed import plain_rows
 
 # Parameters other than the defaults that a metric should also be tried with.
 VARIANTS = {
@@ -37,6 +37,14 @@ VARIANTS = {
     "zipf": ["zipf:n=2", "zipf:ranks=3"],
     "length": [f"length:statistic={statistic}" for statistic in ("std", "p90")],
     "unique": ["unique:normalize=none", "unique:normalize=lower"],
+    "nli": ["nli:sentences=all", "nli:sentences=1,seed=5"],
+    "nli_clusters": [*(f"nli_clusters:rule={rule}" for rule in ("strict", "nonstrict", "either"))],
+    "semantic_entropy": [
+        "semantic_entropy:estimator=likelihood,rule=nonstrict",
+        "semantic_entropy:estimator=likelihood,normalized=true",
+        "semantic_entropy:estimator=sampled,context=prompt",
+    ],
+    "kernel_entropy": ["kernel_entropy:t=2,context=prompt"],
     "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
@@ -51,13 +59,18 @@ text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max
 vector_groups = st.lists(
     st.lists(st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any), max_size=7), max_size=5
 )
-GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups}
-
-
-def plain(rows):
-    if not isinstance(rows, Ragged):
-        return rows.astype(np.float64)
-    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
+judged_groups = st.lists(
+    st.lists(
+        st.text("ab. \n漢", max_size=12) | st.sampled_from(["a b", "b a", "a. b. a. b. c", ""]), max_size=5
+    ),
+    max_size=4,
+)
+GROUPS = {
+    "text": text_groups,
+    "tokens": token_groups,
+    "vectors": vector_groups,
+    "judgments": judged_groups,
+}
 
 
 def draw(case, data):
@@ -81,7 +94,7 @@ def test_agrees_with_the_reference(case, data):
     groups = draw(case, data)
     rows, offsets = build(case.metric.view, groups)
     reference = getattr(importlib.import_module(f"divfast.reference.{case.metric.name}"), case.metric.name)
-    expected = reference(plain(rows), offsets, **case.parameters)
+    expected = reference(plain_rows(rows), offsets, **case.parameters)
     np.testing.assert_allclose(case(groups), expected, **case.tolerance)
 
 
@@ -93,7 +106,7 @@ def test_locality(case, data):
     case.threads(groups)
 
 
-@every(lambda case: not case.sequential)
+@every(lambda case: not (case.sequential or case.streamed))
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_order(case, data, seed):
     case.order(draw(case, data), np.random.default_rng(seed))
