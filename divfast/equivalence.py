@@ -20,28 +20,29 @@ context_kind = choice(*CONTEXTS)
 
 def _bidirectional(labels: NDArray[np.int64]) -> Relation:
     entails = labels == ENTAILMENT
-    return entails & entails.T
+    both: Relation = entails & entails.T
+    return both
 
 
 def _either(labels: NDArray[np.int64]) -> Relation:
     entails = labels == ENTAILMENT
-    return entails | entails.T
+    one: Relation = entails | entails.T
+    return one
 
 
 def _compatible(labels: NDArray[np.int64]) -> Relation:
     contradicts, neutral = labels == CONTRADICTION, labels == NEUTRAL
-    return ~(contradicts | contradicts.T) & ~(neutral & neutral.T)
+    open_: Relation = ~(contradicts | contradicts.T) & ~(neutral & neutral.T)
+    return open_
 
 
 def _first_member(same: Relation) -> Classes:
     """Each sample joins the first class whose first member it equals, else begins one."""
     classes = np.zeros(len(same), np.int64)
     first: list[int] = []
-    for i, row in enumerate(same):
-        fits = row[first]
-        at = int(fits.argmax()) if len(fits) else 0
-        if not len(fits) or not fits[at]:
-            at = len(first)
+    for i, row in enumerate(same.tolist()):
+        at = next((number for number, member in enumerate(first) if row[member]), len(first))
+        if at == len(first):
             first.append(i)
         classes[i] = at
     return classes
@@ -51,10 +52,10 @@ def _later_takes_over(same: Relation) -> Classes:
     """Each sample without a class begins one and takes every later sample that it equals, from other classes too."""
     classes = np.full(len(same), -1, np.int64)
     number = 0
-    for i, row in enumerate(same):
+    for i in range(len(same)):
         if classes[i] < 0:
             classes[i] = number
-            classes[i + 1 :][row[i + 1 :]] = number
+            classes[i + 1 :][same[i, i + 1 :]] = number
             number += 1
     return classes
 
@@ -83,4 +84,4 @@ def classes_of(group: Judged, rule: str) -> Classes:
     relation, gather = RULES[rule]
     same = relation(group.chances.argmax(axis=2))
     np.fill_diagonal(same, True)
-    return gather(same[np.ix_(group.of, group.of)])
+    return gather(same[group.of][:, group.of])

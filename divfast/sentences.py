@@ -63,11 +63,13 @@ class Sentences:
     def shared(self, a: Numbers, b: Numbers) -> Numbers:
         """Return up to which place both texts of every pair have a sentence."""
         lengths = np.diff(self.offsets)
-        return np.minimum(lengths[a], lengths[b])
+        least: Numbers = np.minimum(lengths[a], lengths[b])
+        return least
 
     def at(self, texts: Numbers, places: Numbers) -> Numbers:
         """Return the numbers of the sentences at some places of some texts."""
-        return self.numbers[self.offsets[texts] + places]
+        found: Numbers = self.numbers[self.offsets[texts] + places]
+        return found
 
 
 def drawn_places(

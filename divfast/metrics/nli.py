@@ -241,4 +241,5 @@ def _similarities(
     agreement = chances[:, ENTAILMENT] - chances[:, CONTRADICTION]
     similarity = (agreement[: len(first)] + agreement[len(first) :]) / 2
     compared = np.bincount(pair, minlength=len(low)).astype(np.float64)
-    return np.bincount(pair, similarity, len(low)), compared
+    sums: NDArray[np.float64] = np.bincount(pair, similarity, len(low)).astype(np.float64)
+    return sums, compared

@@ -18,9 +18,7 @@ def _entropy(one: Judged, rule: str, estimator: str, normalized: bool) -> float:
         return float("nan")
     classes = classes_of(one, rule)
     if estimator == "discrete":
-        shares = np.bincount(classes)
-        shares = shares[shares > 0] / len(classes)
-        return float(-(shares * np.log(shares)).sum())
+        return _of_shares(np.bincount(classes) / len(classes))
     with np.errstate(invalid="ignore", divide="ignore"):
         logprobs = one.logprobs / one.tokens if normalized else one.logprobs
     if not np.isfinite(logprobs).all():
@@ -30,8 +28,12 @@ def _entropy(one: Judged, rule: str, estimator: str, normalized: bool) -> float:
     mass = np.bincount(classes, np.exp(logprobs - highest))
     if estimator == "sampled":
         return float(-(highest + np.log(mass[classes])).mean())
-    shares = mass[mass > 0] / mass.sum()
-    return float(-(shares * np.log(shares)).sum())
+    return _of_shares(mass / mass.sum())
+
+
+def _of_shares(shares: NDArray[np.float64]) -> float:
+    present = shares[shares > 0]
+    return float(-(present * np.log(present)).sum())
 
 
 def entropy_of(

@@ -6,6 +6,7 @@ from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
     commands,
     duplicates,
+    judging,
     lexical,
     overlapping,
     pairs,
@@ -24,6 +25,7 @@ CASES = (
     *duplicates.CASES,
     *overlapping.CASES,
     *semantic.CASES,
+    *judging.CASES,
     *reading.CASES,
     *commands.CASES,
 )
