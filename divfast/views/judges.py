@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from divfast.errors import ModelError, nearest
 from divfast.views import models
 from divfast.views.batching import CPU_TOKENS, GPU_TOKENS, Index, Numbers, batches, pad, run
+from divfast.views.first_token import shorten
 from divfast.views.pair_tokens import Form, PairTokens, form_of
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -27,6 +28,8 @@ _WIDTH = 384
 _MOST_CPU_TOKENS = 8192
 # A batch of pairs of one length needs neither padding nor a mask, which is worth a batch this much smaller.
 _EVEN = 0.25
+# Two pairs of other lengths.
+_PROBES = ("It rains.", "The street is wet, and has been so for hours.", "No")
 
 
 class PairClassifier(Protocol):
@@ -94,6 +97,11 @@ class Judge:
         width = getattr(self.model.config, "hidden_size", None) or _WIDTH
         return max(CPU_TOKENS, min(_MOST_CPU_TOKENS, CPU_TOKENS * _WIDTH // width))
 
+    def chances(self, texts: Sequence[str], pairs: NDArray[np.int64]) -> Numbers:
+        """Return the probabilities of a few pairs, as one batch."""
+        tokens = PairTokens(self.tokenizer, self.form, texts, pairs, self.max_tokens)
+        return self._forward(tokens, np.arange(len(pairs)))
+
     def _forward(self, tokens: PairTokens, index: Index) -> Numbers:
         import torch
 
@@ -151,7 +159,7 @@ def load_judge(name: str, *, dtype: str = "float32", device: str | None = None) 
     models.into_dtype(torch, model, dtype, place)
     model.to(place)
     commit = getattr(model.config, "_commit_hash", None)
-    return Judge(
+    judge = Judge(
         model=model,
         tokenizer=tokenizer,
         name=models.word(name, folder),
@@ -162,6 +170,8 @@ def load_judge(name: str, *, dtype: str = "float32", device: str | None = None) 
         dtype=dtype,
         device=place,
     )
+    shorten(model, dtype, lambda: judge.chances(_PROBES, np.array([[0, 1], [2, 0]])))
+    return judge
 
 
 def label_columns(labels: Mapping[Any, str], *, where: str) -> tuple[int, ...]:
