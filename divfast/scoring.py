@@ -63,8 +63,8 @@ def score(
         them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt. May be
         left out where `embeddings` says it all.
     metrics : sequence of str, optional
-        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, and the semantic one where there is
-        an encoder or embeddings.
+        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, the semantic one where there is
+        an encoder or embeddings, and ``nli`` where there is a judge.
     scopes : sequence of {"prompt", "first", "pooled"}
         Every prompt's samples; the first sample of every prompt together; all samples together. By
         default prompt and, for the metrics that are defined over a corpus, pooled.

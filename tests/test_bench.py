@@ -79,6 +79,8 @@ def run_toy(monkeypatch):
         ("cosine", [{"prompts": 500, "samples": 16, "dimensions": 768}], ["paper"], Goal(ratio=20)),
         ("read-jsonl", [{"dump": "zeroeval", "megabytes": 100}], ["json", "pyarrow.json"], Goal(ratio=1)),
         ("encode", [{"dtype": "bfloat16"}], ["sentence-transformers"], Goal(ratio=3)),
+        ("nli", [{"folder": "noveltybench", "prompts": 100}], ["paper"], Goal(ratio=10)),
+        ("nli-collapsed", [{"folder": "cruxeval", "prompts": 800}], ["paper"], Goal(ratio=50)),
         ("score", [{"dumps": "cruxeval"}], ["paper"], Goal(seconds=3.0, peak=1e9)),
         ("growth", [{"prompts": n // 16, "samples": 16} for n in (10**4, 10**5, 10**6)], [], Goal()),
         ("overlap", [{"megabytes": 1000, "tokenizer": "words"}], ["set"], Goal(ratio=20)),
