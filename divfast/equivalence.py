@@ -71,7 +71,7 @@ rule_kind = choice(*RULES)
 
 def has_answer(group: Judged) -> bool:
     """Return whether the judge said something of every pair of different texts."""
-    answered = ~np.isnan(group.chances).any(axis=2)
+    answered: Relation = np.asarray(~np.isnan(group.chances).any(axis=2))
     return group.known and bool((answered | np.eye(len(answered), dtype=np.bool_)).all())
 
 

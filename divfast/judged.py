@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -176,6 +177,12 @@ class Judged(NamedTuple):
 TEXTS, BEHIND_PROMPT, BESIDE_ITSELF = 0, 1, 2
 
 
+@lru_cache(maxsize=64)
+def _others(size: int) -> NDArray[np.int64]:
+    """Return all ordered pairs of different numbers below `size`."""
+    return np.argwhere(~np.eye(size, dtype=np.bool_))
+
+
 def judge_groups(rows: JudgedRows, groups: NDArray[np.int64], order: int) -> list[Judged]:
     """Return what the judge says of the pairs of samples of every group.
 
@@ -220,10 +227,9 @@ def judge_groups(rows: JudgedRows, groups: NDArray[np.int64], order: int) -> lis
         chances = np.full((len(unique), len(unique), 3), np.nan, np.float32)
         group = Judged(chances, of, rows.logprobs[start:stop], rows.tokens[start:stop], known)
         out.append(group)
-        wanted = ~np.eye(len(unique), dtype=np.bool_)
+        at = _others(len(unique))
         if order & BESIDE_ITSELF:
-            wanted |= np.diag(counts > 1)
-        at = np.argwhere(wanted)
+            at = np.concatenate([at, np.repeat(np.flatnonzero(counts > 1)[:, None], 2, axis=1)])
         if not known or not len(at):
             continue
         said = [f"{prompts[prompt]} {texts[i]}" if prompts else texts[i] for i in unique]
