@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +18,16 @@ from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
-ViewName = Literal["text", "tokens", "vectors", "judgments"]
+ViewName = Literal[
+    "text",
+    "tokens",
+    "vectors",
+    "prompted vectors",
+    "partition",
+    "rewards",
+    "answers",
+    "judgments",
+]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 BUILT_IN = "divfast"
@@ -76,6 +85,8 @@ class Metric:
     accumulator has seen is then taken to come behind. Under those that `streamed` names, one random stream runs through
     the groups in their order, so a value depends on the groups before it and the first law does not hold either.
 
+    `paper` holds what parameters are under the preset ``paper`` where a spec leaves them out.
+
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
     the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
     """
@@ -97,6 +108,14 @@ class Metric:
     sequential: tuple[Preset, ...] = ()
     streamed: tuple[Preset, ...] = ()
     origin: str = BUILT_IN
+    applies: Callable[..., Sequence[str]] | None = None
+
+    def spelled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the values of all parameters that have a say, the others having these values."""
+        names = values if self.applies is None else self.applies(**values)
+        return {name: values[name] for name in names}
+
+    paper: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -127,8 +146,9 @@ class MetricSpec:
 
     @property
     def canonical(self) -> str:
-        """The spec with every parameter spelled out, as it stands in a signature."""
-        words = [f"{name}={self.metric.kinds[name].format(value)}" for name, value in self.parameters.items()]
+        """The spec with every parameter that has a say spelled out, as it stands in a signature."""
+        spelled = self.metric.spelled(self.parameters)
+        words = [f"{name}={self.metric.kinds[name].format(value)}" for name, value in spelled.items()]
         return f"{self.metric.name}:{','.join(words)}" if words else self.metric.name
 
 
@@ -151,6 +171,8 @@ def metric(
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
     streamed: tuple[Preset, ...] = (),
+    applies: Callable[..., Sequence[str]] | None = None,
+    paper: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -163,7 +185,10 @@ def metric(
         What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
-        (``float32[n, d]``, unit rows) or ``judgments`` (`divfast.judged.JudgedRows`).
+        (``float32[n, d]``, unit rows), ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`), ``partition``
+        (``int64[n]``, the class of each sample, -1 where there is none), ``rewards`` (``float64[n, 2]``, class and
+        reward, NaN where there is none), ``answers`` (`divfast.quality.estimators.Answers`) or ``judgments``
+        (`divfast.judged.JudgedRows`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -190,6 +215,11 @@ def metric(
     streamed
         Presets under which one random stream runs through all groups in order, as in code that draws from one generator
         throughout: a value then depends on the groups before it. What is read in blocks goes on where it was.
+    applies
+        ``function(**parameters)``: the names of those parameters that have a say while the others have these values.
+        Signatures spell them alone, and no spec may set another. By default all.
+    paper
+        Values of parameters under the preset ``paper``, where that is all it changes.
 
     Raises
     ------
@@ -231,7 +261,9 @@ def metric(
             per_sample,
             statistics,
             sequential,
-            streamed,
+            streamed=streamed,
+            applies=applies,
+            paper=dict(paper or {}),
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)
@@ -291,7 +323,9 @@ def all_metrics() -> list[Metric]:
     return sorted(registered(), key=lambda entry: entry.name)
 
 
-def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> MetricSpec:
+def parse_spec(
+    given: str, *, defaults: Mapping[str, Any] | None = None, preset: str = "default"
+) -> MetricSpec:
     """Return the metric that ``name`` or ``name:key=value,...`` asks for.
 
     Parameters
@@ -300,6 +334,8 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
         The spec.
     defaults : Mapping[str, object], optional
         Values for parameters that the spec leaves out, for those metrics that have them (``vocab_size``).
+    preset : str
+        What parameters are that are left out.
 
     Raises
     ------
@@ -324,6 +360,7 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
     if entry is None:
         raise MetricError(f"unknown metric {name!r}.", remedy=nearest(name, _METRICS))
     values = {key: entry.defaults[key] for key in entry.kinds}
+    values.update(entry.paper if preset == "paper" else {})
     values.update({key: value for key, value in (defaults or {}).items() if key in entry.kinds})
     for word in filter(None, (part.strip() for part in rest.split(","))):
         key, equals, text = word.partition("=")
@@ -337,4 +374,8 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
         except ValueError as error:
             reason = str(error) if str(error).startswith("must") else "is not a number"
             raise MetricError(f"parameter {key} of {entry.name}: {text!r} {reason}.") from None
-    return MetricSpec(entry, given, values)
+    spec, spelled = MetricSpec(entry, given, values), entry.spelled(values)
+    for key in values:
+        if key not in spelled and values[key] != entry.defaults[key]:
+            raise MetricError(f"parameter {key} has no say in {spec.canonical}.", remedy=f"Leave {key} out.")
+    return spec

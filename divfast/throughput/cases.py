@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
+    clusters,
     commands,
     duplicates,
     judging,
     lexical,
     overlapping,
     pairs,
+    quality,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
+    vectors,
 )
 from divfast.throughput.case import Case
 
@@ -24,8 +28,12 @@ CASES = (
     *pairs.CASES,
     *duplicates.CASES,
     *overlapping.CASES,
+    *quality.CASES,
     *semantic.CASES,
     *judging.CASES,
+    *vectors.CASES,
+    *selecting.CASES,
+    *clusters.CASES,
     *reading.CASES,
     *commands.CASES,
 )
