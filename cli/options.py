@@ -208,13 +208,6 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Field with the answer of every sample, for majority votes.",
         ),
-        click.option(
-            "--scores-field",
-            metavar="NAME",
-            default="scores",
-            show_default=True,
-            help="Field with a score for every sample, for best-of-K.",
-        ),
     )
 
 

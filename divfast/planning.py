@@ -144,11 +144,11 @@ def make_plan(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",
             )
-    reasons = {name: reason for name, kind in kinds.items() if (reason := kind.no_corpus(sources))}
+    reasons = {name: told for name, kind in kinds.items() if (told := kind.no_corpus(sources))}
     for spec in specs:
         if spec.metric.view in reasons and scopes and any(scope != "prompt" for scope in wanted):
-            why, remedy = reasons[spec.metric.view]
-            raise MetricError(f"{spec.metric.name} is not defined over a corpus: {why}.", remedy=remedy)
+            because, remedy = reasons[spec.metric.view]
+            raise MetricError(f"{spec.metric.name} is not defined over a corpus: {because}.", remedy=remedy)
     sizes_k, sizes_n = _sizes("at_k", at_k), _sizes("at_n", at_n)
     if sizes_k and "prompt" not in wanted:
         raise MetricError("at_k is for the scope prompt.", remedy="Add --scope prompt, or leave --at-k out.")

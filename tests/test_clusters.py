@@ -363,6 +363,34 @@ def test_without_faiss(monkeypatch):
         cluster_rows(rows, recipe())
 
 
+def test_a_gpu_stands_in_for_faiss(monkeypatch):
+    rows, own = bunches(300, 16, 10, seed=11)
+    assert corpus.gpu_pairs(rows, 0.8) is None or _has_gpu()
+    monkeypatch.setattr(corpus, "has_faiss", lambda: False)
+    monkeypatch.setattr(corpus, "FLAT_ROWS", 100)
+    monkeypatch.setattr(corpus, "MOST_FLAT_ROWS", 100)
+    asked = []
+    # Rows that are the same have become one before.
+    distinct = np.unique(rows, axis=0)
+
+    def kernel(rows, tau):
+        asked.append(len(rows))
+        left, right = np.nonzero(np.triu(rows @ rows.T >= tau, 1))
+        return iter([(left, right)])
+
+    monkeypatch.setattr(corpus, "gpu_pairs", kernel)
+    for method in ("threshold", "leader"):
+        labels, search = cluster_rows(rows, recipe(method=method))
+        assert first_of(labels) == first_of(own) and search.recall == 1.0
+    assert asked == [len(distinct)] * 2
+
+
+def _has_gpu():
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def test_leaders_say_when_pairs_do_not_fit(monkeypatch):
     pytest.importorskip("faiss")
     rows = unit(np.ones((400, 4)) + 0.01 * np.random.default_rng(0).standard_normal((400, 4)))
