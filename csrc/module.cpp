@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
     divfast::bind_pairs(m);
     divfast::bind_overlap(m);
     divfast::bind_resample(m);
+    divfast::bind_spectra(m);
     divfast::bind_similarity(m);
     divfast::bind_text(m);
     divfast::bind_vectors(m);

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from divfast.backends import BACKENDS, why_not
+from divfast.backends import remedy as remedy_for
 from divfast.errors import BackendError, MetricError, nearest
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.scope import SCOPES, Scope, check_scope
@@ -131,7 +132,7 @@ def make_plan(
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
-                raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
+                raise BackendError(reason, remedy=remedy_for(spec.metric, backend))
     kinds = {spec.metric.view: KINDS[spec.metric.view] for spec in specs if spec.metric.view != "tokens"}
     for spec in specs:
         lacking = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None

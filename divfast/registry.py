@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast.device import OnCuda
 from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
@@ -107,6 +108,7 @@ class Metric:
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
     streamed: tuple[Preset, ...] = ()
+    cuda: OnCuda | None = None
     origin: str = BUILT_IN
     applies: Callable[..., Sequence[str]] | None = None
 
@@ -171,6 +173,7 @@ def metric(
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
     streamed: tuple[Preset, ...] = (),
+    cuda: OnCuda | None = None,
     applies: Callable[..., Sequence[str]] | None = None,
     paper: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
@@ -215,6 +218,8 @@ def metric(
     streamed
         Presets under which one random stream runs through all groups in order, as in code that draws from one generator
         throughout: a value then depends on the groups before it. What is read in blocks goes on where it was.
+    cuda
+        What runs in its place on a CUDA device.
     applies
         ``function(**parameters)``: the names of those parameters that have a say while the others have these values.
         Signatures spell them alone, and no spec may set another. By default all.
@@ -237,12 +242,13 @@ def metric(
         kinds = dict(parameters or {})
         if parameters is None and not built_in:
             kinds = plugins.kinds_of(name, keywords)
+        for other, what in ((per_sample, "per_sample"), (cuda.function if cuda else None, "cuda")):
+            if other is not None and _keywords(other) != keywords:
+                raise ValueError(f"metric {name}: {what} has not the parameters of the metric")
         if set(keywords) - {"preset"} != set(kinds):
             raise ValueError(
                 f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}"
             )
-        if per_sample is not None and _keywords(per_sample) != keywords:
-            raise ValueError(f"metric {name}: per_sample has not the parameters of the metric")
         for taken in (name, *aliases):
             plugins.check_name(taken, function, _METRICS.get(taken))
         entry = Metric(
@@ -262,6 +268,7 @@ def metric(
             statistics,
             sequential,
             streamed=streamed,
+            cuda=cuda,
             applies=applies,
             paper=dict(paper or {}),
         )

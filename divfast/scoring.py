@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from divfast import engine
+from divfast.backends import fallback, place
 from divfast.dumps import AllDumps, Progress, block_limits, short_names, tell_apart
 from divfast.errors import DataError, MetricError
 from divfast.loop import Scored, score_blocks
@@ -116,7 +117,8 @@ def score(
     seed : int
         Of the bootstrap and of these draws.
     backend : {"auto", "cpu", "cuda", "reference"}
-        Where metrics run. A named one works or raises.
+        Where metrics run. A named one works or raises; ``auto`` takes the GPU for those that have a kernel where
+        there is one, and says in the report's ``run`` where it did not.
     threads : int, optional
         By default all cores this process may use.
     memory : int, optional
@@ -278,11 +280,13 @@ def _report(
     if plan.per_sample:
         samples = pa.concat_tables([_labelled(part, part.samples, several) for part in scored])
     run = run_facts(seconds) | {
-        "backend": "cpu" if plan.backend == "auto" else plan.backend,
+        "backend": " and ".join(dict.fromkeys(place(spec.metric, plan.backend) for spec in plan.specs)),
         "seed": plan.seed,
         "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
         "dumps": [part.facts for part in scored],
     }
+    if plan.backend == "auto" and (told := fallback(spec.metric for spec in plan.specs)):
+        run["fallback"] = told
     left_out = []
     if not asked and "vectors" not in plan.of_dump:
         left_out.append(
