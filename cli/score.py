@@ -19,7 +19,7 @@ from divfast.cli import options
     multiple=True,
     metavar="SPEC",
     help="NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
-    "there is an encoder or embeddings.",
+    "there is an encoder or embeddings, and nli where there is a judge.",
 )
 @click.option(
     "--scope",
@@ -45,6 +45,7 @@ from divfast.cli import options
 @click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
 @options.rarefying
 @options.encoding
+@options.judging
 @options.partitions
 @options.answering
 @options.reading

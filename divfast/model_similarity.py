@@ -242,7 +242,7 @@ def similarity(
     if statistic not in STATISTICS:
         raise MetricError(f"unknown statistic {statistic!r}.", remedy=nearest(statistic, STATISTICS))
     wanted = [check_scope(name) for name in scopes or SCOPE_DEFAULT]
-    sources = Sources(None, encoder, dtype, embeddings, cache, progress)
+    sources = Sources(encoder=encoder, dtype=dtype, embeddings=embeddings, cache=cache, progress=progress)
     sources.check()
     if remedy := KINDS["vectors"].lacking(sources):
         raise MetricError("the similarity of models needs vectors.", remedy=remedy)

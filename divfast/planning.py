@@ -16,6 +16,7 @@ from divfast.views.opening import KINDS, Opener, Sources, open_tokenizers
 
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
+JUDGED_DEFAULT = ("nli",)
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
 # Draws of k of a prompt's samples: on 800 prompts of 10 their luck moves a mean by 1% to 4% of half its interval, where
 # draws that all prompts share moved it by 4% to 52%. And draws of n of the rows of a corpus.
@@ -118,7 +119,11 @@ def make_plan(
     if backend not in ("auto", *BACKENDS):
         raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, ["auto", *BACKENDS]))
     sources.check()
-    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if sources.has_vectors else ()))
+    given = metrics or (
+        *LEXICAL_DEFAULT,
+        *(SEMANTIC_DEFAULT if sources.has_vectors else ()),
+        *(JUDGED_DEFAULT if sources.judge is not None else ()),
+    )
     views = open_tokenizers(sources, ())
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
@@ -140,11 +145,11 @@ def make_plan(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",
             )
-    reasons = {name: reason for name, kind in kinds.items() if (reason := kind.no_corpus(sources))}
+    reasons = {name: told for name, kind in kinds.items() if (told := kind.no_corpus(sources))}
     for spec in specs:
         if spec.metric.view in reasons and scopes and any(scope != "prompt" for scope in wanted):
-            why, remedy = reasons[spec.metric.view]
-            raise MetricError(f"{spec.metric.name} is not defined over a corpus: {why}.", remedy=remedy)
+            because, remedy = reasons[spec.metric.view]
+            raise MetricError(f"{spec.metric.name} is not defined over a corpus: {because}.", remedy=remedy)
     sizes_k, sizes_n = _sizes("at_k", at_k), _sizes("at_n", at_n)
     if sizes_k and "prompt" not in wanted:
         raise MetricError("at_k is for the scope prompt.", remedy="Add --scope prompt, or leave --at-k out.")

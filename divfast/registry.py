@@ -27,6 +27,7 @@ ViewName = Literal[
     "partition",
     "rewards",
     "answers",
+    "judgments",
 ]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
@@ -82,7 +83,8 @@ class Metric:
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
     is NaN, never a made-up number; a preset may say otherwise). Under the presets that `sequential` names, the rows
     are read one after the other as one text, so their order matters and the second law does not hold; what another
-    accumulator has seen is then taken to come behind.
+    accumulator has seen is then taken to come behind. Under those that `streamed` names, one random stream runs through
+    the groups in their order, so a value depends on the groups before it and the first law does not hold either.
 
     `paper` holds what parameters are under the preset ``paper`` where a spec leaves them out.
 
@@ -105,6 +107,7 @@ class Metric:
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
+    streamed: tuple[Preset, ...] = ()
     cuda: OnCuda | None = None
     origin: str = BUILT_IN
     applies: Callable[..., Sequence[str]] | None = None
@@ -169,6 +172,7 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    streamed: tuple[Preset, ...] = (),
     cuda: OnCuda | None = None,
     applies: Callable[..., Sequence[str]] | None = None,
     paper: Mapping[str, Any] | None = None,
@@ -186,7 +190,8 @@ def metric(
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
         (``float32[n, d]``, unit rows), ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`), ``partition``
         (``int64[n]``, the class of each sample, -1 where there is none), ``rewards`` (``float64[n, 2]``, class and
-        reward, NaN where there is none) or ``answers`` (`divfast.quality.estimators.Answers`).
+        reward, NaN where there is none), ``answers`` (`divfast.quality.estimators.Answers`) or ``judgments``
+        (`divfast.judged.JudgedRows`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -210,6 +215,9 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    streamed
+        Presets under which one random stream runs through all groups in order, as in code that draws from one generator
+        throughout: a value then depends on the groups before it. What is read in blocks goes on where it was.
     cuda
         What runs in its place on a CUDA device.
     applies
@@ -259,7 +267,8 @@ def metric(
             per_sample,
             statistics,
             sequential,
-            cuda,
+            streamed=streamed,
+            cuda=cuda,
             applies=applies,
             paper=dict(paper or {}),
         )

@@ -37,6 +37,9 @@ def score(
     encoder: str | None = None,
     dtype: str = "float32",
     embeddings: Any = None,
+    judge: str | None = None,
+    judge_dtype: str = "float32",
+    judge_engine: str = "transformers",
     groups: Any = None,
     partition: str = "partition",
     partition_scope: str = "prompt",
@@ -67,8 +70,8 @@ def score(
         them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt. May be
         left out where `embeddings` says it all.
     metrics : sequence of str, optional
-        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, and the semantic one where there is
-        an encoder or embeddings.
+        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, the semantic one where there is
+        an encoder or embeddings, and ``nli`` where there is a judge.
     scopes : sequence of {"prompt", "first", "pooled"}
         Every prompt's samples; the first sample of every prompt together; all samples together. By
         default prompt and, for the metrics that are defined over a corpus, pooled.
@@ -87,6 +90,13 @@ def score(
         Vectors instead of an encoder, one for each sample in the order of the dump: a ``.npy`` file, a Parquet
         column as ``file.parquet:column``, or an array ``float[n, d]``. ``{stem}`` in a name stands for the name of
         the dump without its suffixes.
+    judge : str, optional
+        For metrics over judged pairs: a transformers classifier of entailment, neutral and contradiction, by name or
+        folder.
+    judge_dtype : {"float32", "bfloat16", "float16"}
+        Of the judge.
+    judge_engine : {"transformers", "vllm"}
+        What runs the judge.
     groups : array of int64[g + 1], optional
         With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
     partition : str
@@ -114,7 +124,7 @@ def score(
     memory : int, optional
         About how many bytes to work in; smaller blocks are read at a time. Changes no number.
     cache : bool
-        Keep embeddings on disk between calls.
+        Keep embeddings and judgments on disk between calls.
     progress : callable, optional
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
@@ -172,6 +182,9 @@ def score(
                 correct_field,
                 answers_field,
                 progress,
+                judge=judge,
+                judge_dtype=judge_dtype,
+                judge_engine=judge_engine,
             ),
             vocab_size,
             at_k,

@@ -98,6 +98,8 @@ def run_toy(monkeypatch):
         ("cluster-leader", [{"prompts": 62_500, "samples": 16}], ["loop over leaders"], Goal()),
         ("read-jsonl", [{"dump": "zeroeval", "megabytes": 100}], ["json", "pyarrow.json"], Goal(ratio=1)),
         ("encode", [{"dtype": "bfloat16"}], ["sentence-transformers"], Goal(ratio=3)),
+        ("nli", [{"folder": "noveltybench", "prompts": 100}], ["paper"], Goal(ratio=10)),
+        ("nli-collapsed", [{"folder": "cruxeval", "prompts": 800}], ["paper"], Goal(ratio=50)),
         ("score", [{"dumps": "cruxeval"}], ["paper"], Goal(seconds=3.0, peak=1e9)),
         ("growth", [{"prompts": n // 16, "samples": 16} for n in (10**4, 10**5, 10**6)], [], Goal()),
         ("overlap", [{"megabytes": 1000, "tokenizer": "words"}], ["set"], Goal(ratio=20)),

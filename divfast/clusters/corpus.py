@@ -79,8 +79,8 @@ def cluster_rows(rows: NDArray[np.float32], recipe: Recipe) -> tuple[NDArray[np.
 
 def _of_different(rows: NDArray[np.float32], recipe: Recipe) -> tuple[NDArray[np.int64], Search]:
     n, tau = len(rows), recipe.tau - SLACK
-    if _is_flat(n, recipe):
-        pairs = ((left, right) for left, right, _ in join(rows, tau))
+    pairs = _every_pair(rows, tau, recipe)
+    if pairs is not None:
         return (_components(n, pairs) if recipe.method == "threshold" else _leaders(n, pairs)), FLAT
     file = InvertedFile(rows, recipe.probes, recipe.seed)
     if recipe.method == "threshold":
@@ -99,15 +99,35 @@ def _of_different(rows: NDArray[np.float32], recipe: Recipe) -> tuple[NDArray[np
     return labels, Search(words, file.recall(tau))
 
 
-def _is_flat(n: int, recipe: Recipe) -> bool:
-    if recipe.index != "auto":
-        return recipe.index == "flat"
-    if n > MOST_FLAT_ROWS and not has_faiss():
-        raise BackendError(
-            f"an index over {n:,} samples needs FAISS, which is not installed.",
-            remedy="pip install 'divfast[cluster]', or compare all pairs with --index flat, which takes hours.",
-        )
-    return n <= FLAT_ROWS or not has_faiss()
+def _every_pair(rows: NDArray[np.float32], tau: float, recipe: Recipe) -> Iterator[Pairs] | None:
+    """Return all pairs at least as alike as tau, in order; None where an index is to find most of them."""
+    n = len(rows)
+    wanted = recipe.index == "flat" or (recipe.index == "auto" and n <= FLAT_ROWS)
+    if recipe.index == "auto" and not wanted and not has_faiss():
+        if (found := gpu_pairs(rows, tau)) is not None:
+            return found
+        if n > MOST_FLAT_ROWS:
+            raise BackendError(
+                f"an index over {n:,} samples needs FAISS, which is not installed.",
+                remedy="pip install 'divfast[cluster]', or compare all pairs with --index flat, which takes hours.",
+            )
+        wanted = True
+    return ((left, right) for left, right, _ in join(rows, tau)) if wanted else None
+
+
+def gpu_pairs(rows: NDArray[np.float32], tau: float) -> Iterator[Pairs] | None:
+    """Return all pairs at least as alike as tau by a kernel of our own; None where there is no GPU for it."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "triton")):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    from divfast.kernels.join import join as kernel
+
+    # Copied on the way: vectors in a file cannot be written to, which torch warns of.
+    found = kernel(torch.tensor(np.asarray(rows), device="cuda"), tau)
+    return ((left.cpu().numpy(), right.cpu().numpy()) for left, right, _ in found)
 
 
 def _components(n: int, pairs: Iterator[Pairs]) -> NDArray[np.int64]:

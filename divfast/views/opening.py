@@ -37,6 +37,9 @@ class Sources:
     correct_field: str = "correct"
     answers_field: str = "extracted"
     progress: Progress | None = None
+    judge: str | None = None
+    judge_dtype: str = "float32"
+    judge_engine: str = "transformers"
 
     @property
     def has_vectors(self) -> bool:
@@ -120,6 +123,30 @@ def _lacking_vectors(sources: Sources) -> str | None:
     return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
 
 
+def _open_judgments(sources: Sources) -> Opener:
+    from divfast.views import judgments
+
+    assert sources.judge is not None
+    judge = judgments.open_judge(
+        sources.judge,
+        dtype=sources.judge_dtype,
+        engine=sources.judge_engine,
+        cache=sources.cache,
+        progress=sources.progress,
+    )
+    # One of each dump's own: the random stream of the paper preset begins anew with every dump.
+    return lambda path: judgments.JudgmentView(judge)
+
+
+def _lacking_judgments(sources: Sources) -> str | None:
+    if sources.judge is not None:
+        return None
+    return (
+        "Name a classifier of entailment, neutral and contradiction with --judge, such as "
+        "FacebookAI/roberta-large-mnli, or a folder that holds one."
+    )
+
+
 def _open_prompted(sources: Sources) -> Opener:
     from divfast.views.prompted import PromptedView
 
@@ -165,6 +192,9 @@ def _open_answers(sources: Sources) -> Opener:
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
+    "judgments": Kind(
+        _open_judgments, _lacking_judgments, lambda sources: True, lambda sources: ("logprobs",)
+    ),
     "prompted vectors": Kind(_open_prompted, _lacking_prompted, lambda sources: True),
     "partition": Kind(
         _open_partition, sample_columns=lambda sources: (sources.partition,), no_corpus=_no_corpus
