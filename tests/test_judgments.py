@@ -249,7 +249,9 @@ class TestWithAModel:
         pairs = np.array([(i, j) for i in range(len(texts)) for j in range(len(texts))])
         with engine.use_threads(2):
             found = PairJudge(judge, cache=False)(texts, pairs)
-        np.testing.assert_allclose(found, self.plainly(texts, pairs), atol=2e-6)
+        # No more of a text is seen; the library itself takes 20 GB to cut a pair of such lengths.
+        short = [text[:4000] for text in texts]
+        np.testing.assert_allclose(found, self.plainly(short, pairs), atol=2e-6)
 
     def test_pairs_are_cut_as_the_tokenizer_cuts_them(self, judge):
         rng = np.random.default_rng(0)
