@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, m) {
     divfast::bind_ngrams(m);
     divfast::bind_pairs(m);
     divfast::bind_overlap(m);
+    divfast::bind_programs(m);
     divfast::bind_resample(m);
     divfast::bind_text(m);
     divfast::bind_vectors(m);

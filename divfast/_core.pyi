@@ -19,7 +19,11 @@ _Counts: TypeAlias = NDArray[np.uint32]
 _Floats: TypeAlias = NDArray[np.float64]
 _Mask: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_]
 _Texts: TypeAlias = tuple[_Bytes, _Ints]
+_Roles: TypeAlias = NDArray[np.uint16]
+_Sizes: TypeAlias = NDArray[np.int32]
 _Tokens: TypeAlias = tuple[_Fingerprints, _Ints]
+
+_Nodes: TypeAlias = tuple[_Fingerprints, _Fingerprints, _Roles, _Sizes, _Ints]
 
 class _Batch(TypedDict):
     text: _Texts
@@ -393,3 +397,29 @@ class RowNgrams:
 
     def hits(self, threads: int = 0) -> _Ints:
         """Return what `shared_ngrams` gives for all rows as one group."""
+
+def strip_rows(values: _Bytes, offsets: _Ints) -> _Texts:
+    """Return texts without the white space at their ends, as Python's ``str.strip()``."""
+
+def parse_python(values: _Bytes, offsets: _Ints, threads: int = 0) -> tuple[_Nodes, _Bytes]:
+    """Return the syntax trees of plain Python programs: what is written on each node, exactly and with identifiers
+    alike, the role in its parent, the size of its subtree, and the offsets of the trees. Nodes stand behind those
+    below them. A program that is wrong has no nodes, and one that is not plain, which is told by a 0, has none here.
+    """
+
+def ast_nodes(trees: Sequence[object]) -> _Nodes:
+    """Return the same of objects of Python's module ast; None has no nodes."""
+
+def subtrees(
+    labels: _Fingerprints,
+    roles: _Roles,
+    sizes: _Sizes,
+    offsets: _Ints,
+    height: int,
+    exact: bool,
+    threads: int = 0,
+) -> _Tokens:
+    """Return the fingerprints of the subtrees of this height, or of at most it, one row a tree.
+
+    Raises ``ValueError`` where sizes are not those of trees.
+    """

@@ -24,7 +24,7 @@ def describe(metric: Metric) -> dict[str, Any]:
     {'n': '1'}
     """
     # A preset matters where it changes the formula or the tokens.
-    differs = metric.takes_preset or len(set(metric.tokenizers.values())) > 1
+    differs = metric.takes_preset or metric.paper or len(set(metric.tokenizers.values())) > 1
     return {
         "name": metric.name,
         "aliases": list(metric.aliases),

@@ -112,7 +112,8 @@ def make_plan(
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
-    specs = list({spec: parse_spec(spec, defaults=defaults) for spec in given}.values())
+    checked: Preset = "paper" if preset == "paper" else "default"
+    specs = list({spec: parse_spec(spec, defaults=defaults, preset=checked) for spec in given}.values())
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
@@ -138,7 +139,6 @@ def make_plan(
         )
     if draws is not None and not 1 <= draws <= _MOST_DRAWS:
         raise MetricError(f"draws must be from 1 to {_MOST_DRAWS:,}, got {draws}.")
-    checked: Preset = "paper" if preset == "paper" else "default"
     if sources.tokenizer is None:
         names = [spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"]
         views = open_tokenizers(sources, names)

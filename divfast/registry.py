@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
-ViewName = Literal["text", "tokens", "vectors"]
+ViewName = Literal["text", "tokens", "vectors", "programs"]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 BUILT_IN = "divfast"
@@ -76,7 +76,7 @@ class Metric:
     accumulator has seen is then taken to come behind.
 
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
-    the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
+    the metric is made of such parts. `paper` are the parameters whose default is another one under that preset. `origin` is ``divfast``, or whose metric it is and which version of it.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Metric:
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
+    paper: Mapping[str, Any] = field(default_factory=dict)
     origin: str = BUILT_IN
 
     @property
@@ -148,6 +149,7 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    paper: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
 
@@ -159,8 +161,8 @@ def metric(
     name, aliases
         What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
-        What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``) or ``vectors``
-        (``float32[n, d]``, unit rows).
+        What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
+        (``float32[n, d]``, unit rows) or ``programs`` (`divfast.views.trees.Programs`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -184,6 +186,8 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    paper
+        Parameters whose default is another one under the preset ``paper``.
 
     Raises
     ------
@@ -225,6 +229,7 @@ def metric(
             per_sample,
             statistics,
             sequential,
+            dict(paper or {}),
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)
@@ -284,7 +289,9 @@ def all_metrics() -> list[Metric]:
     return sorted(registered(), key=lambda entry: entry.name)
 
 
-def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> MetricSpec:
+def parse_spec(
+    given: str, *, defaults: Mapping[str, Any] | None = None, preset: Preset = "default"
+) -> MetricSpec:
     """Return the metric that ``name`` or ``name:key=value,...`` asks for.
 
     Parameters
@@ -293,6 +300,8 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
         The spec.
     defaults : Mapping[str, object], optional
         Values for parameters that the spec leaves out, for those metrics that have them (``vocab_size``).
+    preset : {"default", "paper"}
+        Which may have defaults of its own.
 
     Raises
     ------
@@ -317,6 +326,7 @@ def parse_spec(given: str, *, defaults: Mapping[str, Any] | None = None) -> Metr
     if entry is None:
         raise MetricError(f"unknown metric {name!r}.", remedy=nearest(name, _METRICS))
     values = {key: entry.defaults[key] for key in entry.kinds}
+    values.update(entry.paper if preset == "paper" else {})
     values.update({key: value for key, value in (defaults or {}).items() if key in entry.kinds})
     for word in filter(None, (part.strip() for part in rest.split(","))):
         key, equals, text = word.partition("=")

@@ -45,6 +45,11 @@ def score(
     threads: int | None = None,
     memory: int | None = None,
     cache: bool = True,
+    language: str = "python",
+    parser: str = "auto",
+    code_field: str | None = None,
+    continuation: str = "auto",
+    stop: Sequence[str] = (),
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
@@ -100,6 +105,19 @@ def score(
         About how many bytes to work in; smaller blocks are read at a time. Changes no number.
     cache : bool
         Keep embeddings on disk between calls.
+    language : str
+        Of the programs, for metrics such as ``ast``: ``python``, ``javascript``, ``typescript``, ``java``, ``c``,
+        ``cpp``, ``go``, ``rust``, or ``auto``: what the fence in a sample says, else Python.
+    parser : {"auto", "tree-sitter"}
+        ``auto`` takes Python's own parser for Python, tree-sitter for the others.
+    code_field : str, optional
+        Field that holds the program of every sample. By default it is taken from the sample: the longest block
+        between fences of markdown, else the whole.
+    continuation : {"auto", "always", "never"}
+        Whether samples without a fence go on from their prompt and are joined to it. ``auto``: where the prompt is
+        the beginning of a program, and the sample does not begin the same anew.
+    stop : sequence of str
+        Where such samples are cut. By default, for Python, at what comes after a function.
     progress : callable, optional
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
@@ -140,7 +158,19 @@ def score(
             preset,
             backend,
             seed,
-            Sources(tokenizer, encoder, dtype, embeddings, cache, progress),
+            Sources(
+                tokenizer,
+                encoder,
+                dtype,
+                embeddings,
+                cache,
+                progress,
+                language=language,
+                parser=parser,
+                code_field=code_field,
+                continuation=continuation,
+                stop=tuple(stop),
+            ),
             vocab_size,
             at_k,
             at_n,

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from divfast.rarefaction import at_k
 from divfast.registry import all_metrics, parse_spec
-from divfast.samples import Ragged
 from divfast.testing import WIDTH, Case, build
+from divfast.viewed import plain_rows
 
 # Parameters other than the defaults that a metric should also be tried with.
 VARIANTS = {
     "ead": ["ead:n=2", "ead:n=2-3,vocab_size=7", "ead:vocab_size=1"],
+    "ast": ["ast:height=1", "ast:height=2,exact=true", "ast:identifiers=normalise"],
+    "ast_distinct": ["ast_distinct:height=2,exact=true", "ast_distinct:identifiers=normalise"],
     "chrf": ["chrf:word_order=2,beta=1", "chrf:char_order=2"],
     "distinct": ["distinct:n=3"],
     "edit": ["edit:unit=words"],
@@ -51,13 +53,19 @@ text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max
 vector_groups = st.lists(
     st.lists(st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any), max_size=7), max_size=5
 )
-GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups}
-
-
-def plain(rows):
-    if not isinstance(rows, Ragged):
-        return rows.astype(np.float64)
-    return rows.strings() if rows.values.dtype == np.uint8 else [row.tolist() for row in rows]
+labels = st.sampled_from([(1, 1), (2, 1), (2**64 - 1, 2**63)])
+trees = st.recursive(
+    labels.map(lambda label: (*label, 0, ())),
+    lambda below: st.builds(
+        lambda label, role, children: (*label, role, tuple(children)),
+        labels,
+        st.integers(0, 1),
+        st.lists(below, max_size=3),
+    ),
+    max_leaves=6,
+)
+program_groups = st.lists(st.lists(st.none() | trees, max_size=5), max_size=4)
+GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups, "programs": program_groups}
 
 
 def draw(case, data):
@@ -81,7 +89,7 @@ def test_agrees_with_the_reference(case, data):
     groups = draw(case, data)
     rows, offsets = build(case.metric.view, groups)
     reference = getattr(importlib.import_module(f"divfast.reference.{case.metric.name}"), case.metric.name)
-    expected = reference(plain(rows), offsets, **case.parameters)
+    expected = reference(plain_rows(rows), offsets, **case.parameters)
     np.testing.assert_allclose(case(groups), expected, **case.tolerance)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from divfast.dumps import Progress, stem
 from divfast.errors import MetricError
 from divfast.views import View
+from divfast.views.code import Code
 from divfast.views.text import Text
 from divfast.views.tokens import open_tokenizer
 
@@ -26,11 +27,21 @@ class Sources:
     embeddings: Any = None
     cache: bool = True
     progress: Progress | None = None
+    language: str = "python"
+    parser: str = "auto"
+    code_field: str | None = None
+    continuation: str = "auto"
+    stop: tuple[str, ...] = ()
 
     @property
     def has_vectors(self) -> bool:
         """Whether there is something to make vectors from."""
         return self.encoder is not None or self.embeddings is not None
+
+    @property
+    def code(self) -> Code:
+        """How the programs in samples are found."""
+        return Code(self.language, self.code_field, self.continuation, self.stop)
 
     def check(self) -> None:
         """Raise `MetricError` where two sources exclude each other."""
@@ -92,9 +103,18 @@ def _lacking_vectors(sources: Sources) -> str | None:
     return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
 
 
+def _open_programs(sources: Sources) -> Opener:
+    from divfast.views.programs import ProgramView
+
+    ProgramView(sources.code, sources.parser)
+    # One for each dump: it counts what it finds.
+    return lambda path: ProgramView(sources.code, sources.parser)
+
+
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
+    "programs": Kind(_open_programs, columns=lambda sources: sources.code.columns),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
 }
 
