@@ -1,8 +1,10 @@
+#include <limits>
 #include <unordered_map>
 
-#include "bindings.hpp"
+#include "bind_per_group.hpp"
 #include "program_subtrees.hpp"
 #include "python_parser.hpp"
+#include "tree_edit.hpp"
 
 namespace divfast {
 namespace {
@@ -214,6 +216,49 @@ py::tuple ast_nodes(const py::sequence& trees) {
     return own_nodes(std::move(nodes));
 }
 
+// What tells the visits of a walk apart: a node with others below it, a leaf, a leaf that is an identifier, and a
+// token that belongs to the node around it.
+enum class Visit : uint8_t { inner, leaf, identifier, token };
+
+py::tuple visited_nodes(const Array<uint8_t>& text, const Array<int64_t>& visits, const Array<uint64_t>& classes) {
+    const py::ssize_t n = visits.size() / 6;
+    if (visits.size() % 6 != 0) throw py::value_error("a visit has six numbers");
+    Nodes nodes;
+    struct Open {
+        int64_t depth, first;
+        Label label;
+        uint16_t role;
+    };
+    std::vector<Open> path;
+    const auto close_until = [&](int64_t depth) {
+        for (; !path.empty() && path.back().depth >= depth; path.pop_back()) {
+            nodes.add(path.back().label, path.back().role, path.back().first);
+        }
+    };
+    for (py::ssize_t i = 0; i < n; ++i) {
+        const int64_t* visit = visits.data() + 6 * i;
+        const int64_t depth = visit[0], kind = visit[1], role = visit[2], begin = visit[4], end = visit[5];
+        if (kind < 0 || kind >= classes.size() || begin < 0 || end < begin || end > text.size()) {
+            throw py::value_error("a visit reaches outside the text or the classes");
+        }
+        const uint64_t of = classes.data()[kind];
+        const std::string_view written(reinterpret_cast<const char*>(text.data()) + begin, static_cast<size_t>(end - begin));
+        close_until(depth);
+        const auto what = static_cast<Visit>(visit[3]);
+        if (what == Visit::token) {
+            if (!path.empty()) path.back().label.add(of);
+            continue;
+        }
+        Label label{of, of};
+        if (what == Visit::identifier) label.add_identifier(written);
+        if (what == Visit::leaf) label.add(hash_bytes(written.data(), written.size()));
+        path.push_back({depth, nodes.count(), label, static_cast<uint16_t>(role)});
+    }
+    close_until(std::numeric_limits<int64_t>::min());
+    nodes.close_tree();
+    return own_nodes(std::move(nodes));
+}
+
 TreesView trees_view(const Array<uint64_t>& labels, const Array<uint16_t>& roles, const Array<int32_t>& sizes,
                      const Array<int64_t>& offsets) {
     check_offsets(offsets, labels.size(), "offsets");
@@ -236,13 +281,36 @@ py::tuple subtrees(const Array<uint64_t>& labels, const Array<uint16_t>& roles, 
     return own_ragged(std::move(out));
 }
 
+py::array_t<double> tree_edit(const Array<uint64_t>& labels, const Array<uint16_t>& roles, const Array<int32_t>& sizes,
+                              const Array<int64_t>& offsets, const Array<int64_t>& tree, const Array<int64_t>& groups,
+                              int64_t most, int threads) {
+    const TreesView trees = trees_view(labels, roles, sizes, offsets);
+    const int64_t n = tree.size();
+    // What each row costs, for the shares of threads.
+    std::vector<int64_t> nodes{0};
+    for (int64_t row = 0; row < n; ++row) {
+        const int64_t of = tree.data()[row];
+        if (of < 0 || of >= trees.trees) throw py::index_error("row index out of range");
+        nodes.push_back(nodes.back() + trees.offsets[of + 1] - trees.offsets[of]);
+    }
+    // Distances and nodes are counted in 32 bits, and a pair takes most x most of them.
+    if (most < 1 || most > 10'000) throw py::value_error("most must be from 1 to 10,000");
+    const RaggedView<uint64_t> rows{nullptr, nodes.data(), n};
+    return per_group(rows, groups, [&](const int64_t* bounds, int64_t g, const Stop& stop, double* out) {
+        tree_edit_means(trees, tree.data(), nodes.data(), bounds, g, most, threads, stop, out);
+    });
+}
+
 }  // namespace
 
 void bind_programs(py::module_& m) {
     m.def("parse_python", &parse_python, py::arg("values"), py::arg("offsets"), py::arg("threads") = 0);
     m.def("ast_nodes", &ast_nodes, py::arg("trees"));
+    m.def("visited_nodes", &visited_nodes, py::arg("text"), py::arg("visits"), py::arg("classes"));
     m.def("subtrees", &subtrees, py::arg("labels"), py::arg("roles"), py::arg("sizes"), py::arg("offsets"),
           py::arg("height"), py::arg("exact"), py::arg("threads") = 0);
+    m.def("tree_edit_means", &tree_edit, py::arg("labels"), py::arg("roles"), py::arg("sizes"), py::arg("offsets"),
+          py::arg("tree"), py::arg("groups"), py::arg("most"), py::arg("threads") = 0);
 }
 
 }  // namespace divfast

@@ -410,6 +410,12 @@ def parse_python(values: _Bytes, offsets: _Ints, threads: int = 0) -> tuple[_Nod
 def ast_nodes(trees: Sequence[object]) -> _Nodes:
     """Return the same of objects of Python's module ast; None has no nodes."""
 
+def visited_nodes(text: _Bytes, visits: _Ints, classes: _Fingerprints) -> _Nodes:
+    """Return the same of one walk from the root down: six numbers a visit, which are its depth, its class, its role,
+    whether it has others below it (0), is a leaf (1), an identifier (2) or a token of the node around it (3), and where
+    it begins and ends. `classes` are what is written on nodes of each class.
+    """
+
 def subtrees(
     labels: _Fingerprints,
     roles: _Roles,
@@ -422,4 +428,19 @@ def subtrees(
     """Return the fingerprints of the subtrees of this height, or of at most it, one row a tree.
 
     Raises ``ValueError`` where sizes are not those of trees.
+    """
+
+def tree_edit_means(
+    labels: _Fingerprints,
+    roles: _Roles,
+    sizes: _Sizes,
+    offsets: _Ints,
+    tree: _Ints,
+    groups: _Ints,
+    most: int,
+    threads: int = 0,
+) -> _Floats:
+    """Return the mean normalised edit distance of the trees of every two rows of a group, `tree` being that of a row.
+
+    Rows whose tree has no node, or more than `most`, are left out. Ctrl-C ends it.
     """

@@ -31,6 +31,7 @@ VARIANTS = {
     "repetition": ["repetition:n=1-2"],
     "self_repetition": ["self_repetition:n=2"],
     "compression": ["compression:level=1"],
+    "tree_edit": ["tree_edit:identifiers=normalise,most=5"],
     "type_token": [
         "type_token:measure=mattr,window=3",
         "type_token:measure=mtld",

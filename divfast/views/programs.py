@@ -114,11 +114,8 @@ class ProgramView:
             return python
         from divfast.views.grammars import grammars_version
 
-        if self.code.language == "auto":
-            named = [language for language in sorted(self._languages) if language != "python"]
-            words = [python] if self.parser == "auto" else []
-            return "+".join([*words, *map(grammars_version, named)])
-        return grammars_version(self.code.language)
+        version = grammars_version(self.code.language)
+        return f"{python}+{version}" if self.code.language == "auto" and self.parser == "auto" else version
 
 
 def parse_python(text: Ragged) -> Programs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -58,6 +59,17 @@ class Trees:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         nodes = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths)
         return Trees(self.exact[nodes], self.blind[nodes], self.roles[nodes], self.sizes[nodes], offsets)
+
+    def without_contexts(self) -> Trees:
+        """Return the trees without the nodes Load, Store and Del of Python."""
+        contexts = _core.ast_nodes([ast.Load(), ast.Store(), ast.Del()])[0]
+        kept = ~np.isin(self.exact, contexts)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        ends = np.arange(1, len(kept) + 1)
+        sizes = (before[ends] - before[ends - self.sizes]).astype(np.int32)
+        return Trees(
+            self.exact[kept], self.blind[kept], self.roles[kept], sizes[kept], before[self.offsets]
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[Trees]) -> Trees:
@@ -141,7 +153,7 @@ class Programs:
         trees = self.trees
         nodes = np.concatenate(
             [
-                np.ascontiguousarray(column).view(np.uint8).reshape(len(column), -1)
+                np.ascontiguousarray(column).view(np.uint8).reshape(len(column), column.itemsize)
                 for column in (trees.exact, trees.blind, trees.roles, trees.sizes)
             ],
             axis=1,
