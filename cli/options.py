@@ -18,6 +18,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 DEDUPE_SCOPES = ("pooled", "prompt")
 UNITS = ("chars", "words")
 NORMALISATIONS = ("none", "fold")
+LANGUAGES = ("python", "javascript", "typescript", "java", "c", "cpp", "go", "rust", "auto")
+PARSERS = ("auto", "tree-sitter")
+CONTINUATION = ("auto", "always", "never")
+EMBED = ("text", "code")
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
@@ -197,6 +201,53 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
             "{stem} stands for the name of the dump.",
         ),
         click.option("--no-cache", is_flag=True, help="Do not keep embeddings on disk."),
+    )
+
+
+def programs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
+    return _all(
+        command,
+        click.option(
+            "--language",
+            type=click.Choice(LANGUAGES),
+            default="python",
+            show_default=True,
+            help="Of the programs in the samples; auto: what their fences say, else Python.",
+        ),
+        click.option(
+            "--parser",
+            type=click.Choice(PARSERS),
+            default="auto",
+            show_default=True,
+            help="auto: Python's own for Python, tree-sitter for other languages.",
+        ),
+        click.option(
+            "--code-field",
+            metavar="NAME",
+            help="Field that holds the program of every sample. Default: the longest block between fences, else "
+            "the whole sample.",
+        ),
+        click.option(
+            "--continuation",
+            type=click.Choice(CONTINUATION),
+            default="auto",
+            show_default=True,
+            help="Join samples without a fence to their prompt; auto: where that is the beginning of a program.",
+        ),
+        click.option(
+            "--stop",
+            multiple=True,
+            metavar="TEXT",
+            help="Where such samples are cut; repeatable. Default for Python: at what comes after a function.",
+        ),
+        click.option(
+            "--embed",
+            type=click.Choice(EMBED),
+            default="text",
+            show_default=True,
+            help="What --encoder is given: the samples, or the programs in them.",
+        ),
     )
 
 

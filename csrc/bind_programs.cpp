@@ -2,6 +2,7 @@
 #include <unordered_map>
 
 #include "bind_per_group.hpp"
+#include "code_tokens.hpp"
 #include "program_subtrees.hpp"
 #include "python_parser.hpp"
 #include "tree_edit.hpp"
@@ -301,11 +302,40 @@ py::array_t<double> tree_edit(const Array<uint64_t>& labels, const Array<uint16_
     });
 }
 
+py::tuple code_tokens(const Array<uint8_t>& values, const Array<int64_t>& offsets, const Array<uint8_t>& languages,
+                      int threads) {
+    const RaggedView<char> text = text_view(values, offsets);
+    if (languages.size() != text.rows) throw py::value_error("there must be a language for every row");
+    if (std::any_of(languages.data(), languages.data() + languages.size(), [](uint8_t one) { return one >= kLanguages; })) {
+        throw py::value_error("no such language");
+    }
+    RaggedBuffer<uint64_t> out;
+    {
+        py::gil_scoped_release release;
+        out = join(tokenize_code(text, languages.data(), threads));
+    }
+    return own_ragged(std::move(out));
+}
+
+py::list tokens_of_code(const py::bytes& text, uint8_t language) {
+    if (language >= kLanguages) throw py::value_error("no such language");
+    const std::string_view bytes = text;
+    py::list out;
+    for (const std::string& token :
+         code_token_strings(bytes.data(), bytes.data() + bytes.size(), static_cast<Language>(language))) {
+        out.append(py::bytes(token));
+    }
+    return out;
+}
+
 }  // namespace
 
 void bind_programs(py::module_& m) {
     m.def("parse_python", &parse_python, py::arg("values"), py::arg("offsets"), py::arg("threads") = 0);
     m.def("ast_nodes", &ast_nodes, py::arg("trees"));
+    m.def("code_tokens", &code_tokens, py::arg("values"), py::arg("offsets"), py::arg("languages"),
+          py::arg("threads") = 0);
+    m.def("code_token_strings", &tokens_of_code, py::arg("text"), py::arg("language"));
     m.def("visited_nodes", &visited_nodes, py::arg("text"), py::arg("visits"), py::arg("classes"));
     m.def("subtrees", &subtrees, py::arg("labels"), py::arg("roles"), py::arg("sizes"), py::arg("offsets"),
           py::arg("height"), py::arg("exact"), py::arg("threads") = 0);

@@ -444,3 +444,9 @@ def tree_edit_means(
 
     Rows whose tree has no node, or more than `most`, are left out. Ctrl-C ends it.
     """
+
+def code_tokens(values: _Bytes, offsets: _Ints, languages: _Bytes, threads: int = 0) -> _Tokens:
+    """Return the tokens of programs, of each in its language: a number in the order of `views.code.LANGUAGES`."""
+
+def code_token_strings(text: bytes, language: int) -> list[bytes]:
+    """Return the tokens of one program as text."""

@@ -151,7 +151,11 @@ def make_plan(
         views,
         {name: kind.open(sources) for name, kind in kinds.items()},
         any(kind.is_shared(sources) for kind in kinds.values()),
-        tuple(dict.fromkeys(column for kind in kinds.values() for column in kind.columns(sources))),
+        tuple(
+            dict.fromkeys(
+                [*sources.columns, *(column for kind in kinds.values() for column in kind.columns(sources))]
+            )
+        ),
         sizes_k,
         sizes_n,
         draws or SUBSETS,

@@ -50,6 +50,7 @@ def score(
     code_field: str | None = None,
     continuation: str = "auto",
     stop: Sequence[str] = (),
+    embed: str = "text",
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
@@ -73,7 +74,7 @@ def score(
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027, quirks included.
     tokenizer : str, optional
-        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, or a Hugging Face tokenizer by name or folder.
+        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, ``code``, or a Hugging Face tokenizer by name or folder.
         By default what each metric and preset defines.
     vocab_size : int, optional
         V of EAD; by default 50257, or the size of a Hugging Face tokenizer's vocabulary.
@@ -118,6 +119,8 @@ def score(
         the beginning of a program, and the sample does not begin the same anew.
     stop : sequence of str
         Where such samples are cut. By default, for Python, at what comes after a function.
+    embed : {"text", "code"}
+        What an encoder is given: the samples, or the programs in them, as for a code encoder.
     progress : callable, optional
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
@@ -170,6 +173,7 @@ def score(
                 code_field=code_field,
                 continuation=continuation,
                 stop=tuple(stop),
+                embed=embed,
             ),
             vocab_size,
             at_k,

@@ -38,7 +38,7 @@ _LANGUAGE_OF = {tag: language for language, tags in TAGS.items() for tag in tags
 # One that is not closed, as where a sample was cut, reaches to the end.
 _FENCE = re.compile(r"```(?:([\w+#.-]+)[^\n`]*|[^\S\n]*)\n(.*?)(?:```|\Z)", re.DOTALL)
 _DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
-# Such a line at the left edge is not in the body of a function, even where a sampler cut off leading blanks.
+# What begins so is not in the body of a function, even where leading blanks were cut off.
 _NO_BODY = re.compile(r"\s|(?:def|class|import|from|async def)\b|@|#|if __name__|\Z")
 
 
@@ -103,11 +103,13 @@ class Code:
                 languages[row] = LANGUAGES.index(language)
         self.counts["fenced"] += len(changed)
         for prompt, start, stop in self._prompts(samples):
-            rows = [row for row in range(start, stop) if row not in changed]
-            for row, sample in zip(rows, text.take(np.array(rows, np.int64)).strings(), strict=True):
-                if self._goes_on(sample, prompt):
+            outputs = text.slice(start, stop).strings()
+            # Where none begins with blanks, they were cut off by what wrote the dump.
+            stripped = not any(sample.startswith((" ", "\t")) for sample in outputs)
+            for row, sample in enumerate(outputs, start):
+                if row not in changed and self._goes_on(sample, prompt):
                     self.counts["joined"] += 1
-                    changed[row] = self._joined(sample, prompt)
+                    changed[row] = self._joined(sample, prompt, stripped)
         if changed:
             order = np.arange(len(text))
             order[list(changed)] = len(text) + np.arange(len(changed))
@@ -156,11 +158,11 @@ class Code:
         begun = _DEFINITION.findall(prompt)
         return not begun or not re.search(rf"\b(?:def|class)[ \t]+{begun[-1]}\b", text)
 
-    def _joined(self, text: str, prompt: str) -> str:
+    def _joined(self, text: str, prompt: str, stripped: bool) -> str:
         python = self.language in ("python", "auto")
         for stop in self.stop or (STOP if python else ()):
             text = text.partition(stop)[0]
-        if python and prompt.endswith("\n") and not _NO_BODY.match(text):
+        if python and stripped and prompt.endswith("\n") and not _NO_BODY.match(text):
             self.counts["indented"] += 1
             text = _indentation(prompt) + text
         return prompt + text

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from divfast.dumps import Progress, stem
-from divfast.errors import MetricError
+from divfast.errors import MetricError, nearest
 from divfast.views import View
 from divfast.views.code import Code
 from divfast.views.text import Text
-from divfast.views.tokens import open_tokenizer
+from divfast.views.tokens import CODE, open_tokenizer
 
+EMBED = ("text", "code")
 Opener = Callable[[Path | None], View]
 
 
@@ -32,6 +33,7 @@ class Sources:
     code_field: str | None = None
     continuation: str = "auto"
     stop: tuple[str, ...] = ()
+    embed: str = "text"
 
     @property
     def has_vectors(self) -> bool:
@@ -50,6 +52,20 @@ class Sources:
                 "an encoder and embeddings were both given.",
                 remedy="Give one of --encoder and --embeddings.",
             )
+        if self.embed not in EMBED:
+            raise MetricError(f"cannot embed {self.embed!r}.", remedy=nearest(self.embed, EMBED))
+        if self.embed == "code" and self.encoder is None:
+            raise MetricError(
+                "there is no encoder that could embed code.",
+                remedy="Name one with --encoder, such as microsoft/unixcoder-base, or leave out --embed code.",
+            )
+        self.code.check()
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns of a dump that hold the programs for tokens and vectors."""
+        reads_code = self.embed == "code" or self.tokenizer in CODE
+        return self.code.columns if reads_code else ()
 
 
 @dataclass(frozen=True)
@@ -83,9 +99,13 @@ def _open_vectors(sources: Sources) -> Opener:
     from divfast.views import vectors
 
     if sources.encoder is not None:
-        shared = vectors.open_encoder(
+        shared: View = vectors.open_encoder(
             sources.encoder, dtype=sources.dtype, cache=sources.cache, progress=sources.progress
         )
+        if sources.embed == "code":
+            from divfast.views.code_vectors import CodeVectors
+
+            shared = CodeVectors(shared, sources.code)
         return lambda path: shared
 
     def brought(path: Path | None) -> View:
@@ -122,5 +142,5 @@ KINDS: Mapping[str, Kind] = {
 def open_tokenizers(sources: Sources, defaults: Sequence[str]) -> dict[str, Any]:
     """Return tokenizers by name; where one was asked for, that one alone, under the empty name."""
     if sources.tokenizer is not None:
-        return {"": open_tokenizer(sources.tokenizer)}
+        return {"": open_tokenizer(sources.tokenizer, sources.code)}
     return {name: open_tokenizer(name) for name in sorted(set(defaults))}
