@@ -92,7 +92,7 @@ class Lexer {
 
     void token() {
         const char c = *p_;
-        if (is_digit(c) || (c == '.' && is_digit(peek(1)))) {
+        if (is_digit(c) || (c == '.' && is_digit(peek(1)) && !in(kRust))) {
             number();
         } else if (is_name(c) || (c == '$' && in(kScript | kJava))) {
             name();

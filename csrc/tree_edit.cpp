@@ -68,7 +68,7 @@ class TreeEdit {
             const int64_t nodes = trees_.offsets[tree_[row] + 1] - trees_.offsets[tree_[row]];
             if (nodes > 0 && nodes <= most_) found.push_back(tree_[row]);
         }
-        // In an order that has to do with the trees alone, so that sums do not depend on that of the rows.
+        // Rows of one tree stand together.
         std::sort(found.begin(), found.end());
         weight_.clear();
         different_.clear();

@@ -37,6 +37,8 @@ class Plan:
         Whether all dumps share a view that costs much to run, and so are scored one after the other.
     columns : tuple of str
         Columns of a dump that the views need.
+    aligned : tuple of str
+        Those with a value for every sample that no reader knows to have one.
     at_k, at_n : sequence of int
         Sizes to which prompts and the corpus are rarefied.
     subsets, corpus_draws : int
@@ -54,6 +56,7 @@ class Plan:
     of_dump: Mapping[str, Opener]
     is_shared: bool
     columns: tuple[str, ...]
+    aligned: tuple[str, ...]
     at_k: Sequence[int]
     at_n: Sequence[int]
     subsets: int
@@ -156,6 +159,7 @@ def make_plan(
                 [*sources.columns, *(column for kind in kinds.values() for column in kind.columns(sources))]
             )
         ),
+        tuple(sources.code.columns),
         sizes_k,
         sizes_n,
         draws or SUBSETS,

@@ -76,7 +76,8 @@ class Metric:
     accumulator has seen is then taken to come behind.
 
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
-    the metric is made of such parts. `paper` are the parameters whose default is another one under that preset. `origin` is ``divfast``, or whose metric it is and which version of it.
+    the metric is made of such parts. `paper` are the parameters whose default is another one under that preset.
+    `origin` is ``divfast``, or whose metric it is and which version of it.
     """
 
     name: str

@@ -74,8 +74,8 @@ def score(
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027, quirks included.
     tokenizer : str, optional
-        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, ``code``, or a Hugging Face tokenizer by name or folder.
-        By default what each metric and preset defines.
+        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, ``code``, or a Hugging Face tokenizer by name or
+        folder. By default what each metric and preset defines.
     vocab_size : int, optional
         V of EAD; by default 50257, or the size of a Hugging Face tokenizer's vocabulary.
     encoder : str, optional
@@ -234,7 +234,9 @@ def _score_dumps(
     told = AllDumps(dumps, progress) if progress is not None else None
 
     def one(i: int) -> Scored:
-        blocks = read(dumps[i] if join else dumps[i][0], columns=plan.columns, **limits, **reading)
+        blocks = read(
+            dumps[i] if join else dumps[i][0], columns=plan.columns, aligned=plan.aligned, **limits, **reading
+        )
         return score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
     out = []

@@ -26,9 +26,7 @@ class AstDistinctCorpus(NgramCorpus):
         """Take one block of programs."""
         groups = np.array([0, len(rows)], np.int64)
         super().add(
-            subtrees_of(
-                rows, groups, height=self.height, exact=self.exact, identifiers=self.identifiers
-            )[0]
+            subtrees_of(rows, groups, height=self.height, exact=self.exact, identifiers=self.identifiers)[0]
         )
 
     def result(self) -> float:

@@ -52,8 +52,9 @@ def unparseable(rows: Programs, groups: NDArray[np.int64]) -> NDArray[np.float64
     -----
     What the parser refuses: for Python a syntax error of the running interpreter, a null byte, or nesting that is too
     deep for it; for other languages a tree in which tree-sitter had to skip or to invent something. Programs of more
-    than 2^20 bytes are not parsed and count as well. An empty text is a program of no statements. The other metrics
-    over programs leave these out. O(1) a program; equal to the reference exactly.
+    than 2^20 bytes, and of more than 2^15 where tree-sitter reads them, are not parsed and count as well. An empty text
+    is a program of no statements. The other metrics over programs leave out what does not parse. O(1) a program; equal
+    to the reference exactly.
 
     References
     ----------

@@ -144,6 +144,7 @@ def read(
     id_field: str | None = None,
     prompt_field: str | None = None,
     columns: Sequence[str] | None = None,
+    aligned: Sequence[str] = (),
     prompts: str | Path | None = None,
     on_error: str = "fail",
     keep_reasoning: bool = False,
@@ -164,6 +165,8 @@ def read(
         Names of these fields where they are unusual.
     columns : sequence of str, optional
         Which further fields to carry along; by default those that are known (``correct``, ``scores``, ``gold``, ...).
+    aligned : sequence of str
+        Which of these hold a value for every sample, beside those of the known ones that do.
     prompts : str or Path, optional
         A second file with an id and a prompt in each record, for dumps that have no prompts: the input of a batch,
         the problems of a benchmark, the requests of a run.
@@ -205,6 +208,7 @@ def read(
         id_field=id_field,
         prompt_field=prompt_field,
         columns=None if columns is None else tuple(columns),
+        aligned=tuple(aligned),
         prompts=None if prompts is None else str(prompts),
         on_error=on_error,
         keep_reasoning=keep_reasoning,

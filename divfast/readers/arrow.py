@@ -15,7 +15,6 @@ from divfast.errors import DataError
 from divfast.readers.records import (
     ALIASES,
     META_FIELDS,
-    PER_SAMPLE_FIELDS,
     QUALIFIERS,
     Reading,
     Records,
@@ -105,7 +104,7 @@ def records_of(batch: pa.RecordBatch, layout: Layout, first_row: int, reading: R
     per_sample, per_prompt = {}, {}
     for name, column in layout.carried.items():
         values_ = batch.column(column)
-        if name not in PER_SAMPLE_FIELDS:
+        if name not in reading.options.per_sample:
             per_prompt[name] = plain(values_)
         elif (aligned := _aligned(name, values_, layout, lengths, lines, reading)) is not None:
             per_sample[name] = plain(aligned)

@@ -15,7 +15,6 @@ from divfast import _core, engine
 from divfast.readers.records import (
     ALIASES,
     META_FIELDS,
-    PER_SAMPLE_FIELDS,
     QUALIFIERS,
     Reading,
     Records,
@@ -106,7 +105,7 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], line: int, reading
         found = [raw[known] for known in (name, *ALIASES.get(name, ())) if known in raw]
         if not found:
             continue
-        if name in PER_SAMPLE_FIELDS:
+        if name in reading.options.per_sample:
             per_sample[name] = _per_sample(name, found[0], bounds, lines, reading)
         else:
             per_prompt[name] = column(_values(found[0]))

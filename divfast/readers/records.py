@@ -51,6 +51,7 @@ class ReadOptions:
     id_field: str | None = None
     prompt_field: str | None = None
     columns: tuple[str, ...] | None = None
+    aligned: tuple[str, ...] = ()
     on_error: str = "fail"
     keep_reasoning: bool = False
     prompts: str | None = None
@@ -72,6 +73,11 @@ class ReadOptions:
     def prompt_fields(self) -> tuple[str, ...]:
         """Names under which to look for the prompt."""
         return (self.prompt_field,) if self.prompt_field else PROMPT_FIELDS
+
+    @property
+    def per_sample(self) -> tuple[str, ...]:
+        """Fields with one value a sample."""
+        return (*PER_SAMPLE_FIELDS, *self.aligned)
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -227,7 +233,7 @@ class RecordBuilder:
         columns = columns or {}
         for name in self._reading.options.wanted:
             value = first_of(columns, (name, *ALIASES.get(name, ())))
-            if name in PER_SAMPLE_FIELDS and value is not None:
+            if name in self._reading.options.per_sample and value is not None:
                 value = self._aligned(name, value, len(outputs), line)
             if value is not None and name not in self._columns:
                 self._columns[name] = [None] * len(self._ids)
@@ -280,7 +286,7 @@ class RecordBuilder:
         counts = np.diff(bounds)
         per_sample, per_prompt = {}, {}
         for name, values in self._columns.items():
-            if name in PER_SAMPLE_FIELDS:
+            if name in self._reading.options.per_sample:
                 flat: list[Any] = []
                 for value, many in zip(values, counts, strict=True):
                     flat.extend(value if isinstance(value, list) else [value] * int(many))

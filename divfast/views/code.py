@@ -36,7 +36,7 @@ STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 _LANGUAGE_OF = {tag: language for language, tags in TAGS.items() for tag in tags}
 # One that is not closed, as where a sample was cut, reaches to the end.
-_FENCE = re.compile(r"```(?:([\w+#.-]+)[^\n`]*|[^\S\n]*)\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCE = re.compile(r"```(?:([\w+#.-]+)[^\n`]*|[^\S\n]*)\n(?:\s*\n)?(.*?)(?:```|\Z)", re.DOTALL)
 _DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
 # What begins so is not in the body of a function, even where leading blanks were cut off.
 _NO_BODY = re.compile(r"\s|(?:def|class|import|from|async def)\b|@|#|if __name__|\Z")
@@ -128,9 +128,7 @@ class Code:
             )
         bounds = samples.groups.tolist()
         for prompt, start, stop in zip(prompts, bounds[:-1], bounds[1:], strict=True):
-            if prompt is not None and (
-                self.continuation == "always" or _is_open(prompt, self.language)
-            ):
+            if prompt is not None and (self.continuation == "always" or _is_open(prompt, self.language)):
                 yield prompt, start, stop
 
     def _column(self, samples: Samples) -> list[str]:

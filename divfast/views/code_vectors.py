@@ -32,7 +32,7 @@ class CodeVectors:
 
     @property
     def signature(self) -> str:
-        """That of the encoder, and where the programs are: ``enc:unixcoder-base@1f2e3d4c/mean/512/f32/code/python/auto``."""
+        """That of the encoder, and where the programs are: ``enc:.../mean/512/f32/code/python/auto``."""
         return f"{self.encoder.signature}/code/{self.code.signature}"
 
     @property

@@ -18,6 +18,9 @@ from divfast.views.trees import Programs, Trees
 
 # What only says where a node begins and ends, and may be left out or doubled without another meaning.
 _PUNCTUATION = frozenset("()[]{},;:'\"")
+# At what is no program, the search for a way to go on takes time and memory that grow with the square of its length:
+# this much takes at most about ten seconds and a gigabyte, and a program as long some hundredths of a second.
+LONGEST = 1 << 15
 _INNER, _LEAF, _IDENTIFIER, _TOKEN = range(4)
 
 
@@ -113,9 +116,7 @@ def open_grammar(language: str) -> Grammars:
         ) from error
     # Where JSX stands in TypeScript, a cast may not, and the other way round.
     names = ("language_typescript", "language_tsx") if language == "typescript" else ("language",)
-    return Grammars(
-        [Grammar(tree_sitter.Language(getattr(module, name)()), language) for name in names]
-    )
+    return Grammars([Grammar(tree_sitter.Language(getattr(module, name)()), language) for name in names])
 
 
 def grammars_version(language: str) -> str:

@@ -42,7 +42,7 @@ class ProgramView:
         self.parser = parser
         self._counts: Counter[str] = Counter()
         self._languages: Counter[str] = Counter()
-        self._parsers: dict[str, Callable[[Ragged], Programs]] = {}
+        self._parsers: dict[str, tuple[Callable[[Ragged], Programs], int]] = {}
         if code.language != "auto":
             self._parser_of(code.language)
 
@@ -87,8 +87,8 @@ class ProgramView:
         return programs
 
     def _parse(self, text: Ragged, language: str) -> Programs:
-        parse = self._parser_of(language)
-        short = text.lengths <= LONGEST
+        parse, longest = self._parser_of(language)
+        short = text.lengths <= longest
         if short.all():
             return parse(text)
         self._counts["too_long"] += int(np.count_nonzero(~short))
@@ -98,14 +98,15 @@ class ProgramView:
         tree[short] = found.tree
         return Programs(Trees.concat([found.trees, Trees(*_core.ast_nodes([None]))]), tree)
 
-    def _parser_of(self, language: str) -> Callable[[Ragged], Programs]:
+    def _parser_of(self, language: str) -> tuple[Callable[[Ragged], Programs], int]:
+        """Return what parses programs, and of how many bytes at most."""
         if language not in self._parsers:
             if language == "python" and self.parser == "auto":
-                self._parsers[language] = parse_python
+                self._parsers[language] = parse_python, LONGEST
             else:
-                from divfast.views.grammars import open_grammar
+                from divfast.views import grammars
 
-                self._parsers[language] = open_grammar(language).parse
+                self._parsers[language] = grammars.open_grammar(language).parse, grammars.LONGEST
         return self._parsers[language]
 
     def _version(self) -> str:

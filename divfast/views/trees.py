@@ -67,9 +67,7 @@ class Trees:
         before = np.concatenate([[0], np.cumsum(kept)])
         ends = np.arange(1, len(kept) + 1)
         sizes = (before[ends] - before[ends - self.sizes]).astype(np.int32)
-        return Trees(
-            self.exact[kept], self.blind[kept], self.roles[kept], sizes[kept], before[self.offsets]
-        )
+        return Trees(self.exact[kept], self.blind[kept], self.roles[kept], sizes[kept], before[self.offsets])
 
     @classmethod
     def concat(cls, parts: Sequence[Trees]) -> Trees:
