@@ -35,16 +35,13 @@ def size(forest: Any) -> int:
 
 
 @cache
-def edits(a: Any, b: Any) -> int:
+def edits(a: tuple[Any, ...], b: tuple[Any, ...]) -> int:
     """Return the least number of edits between two forests."""
     if not a or not b:
         return size(a) + size(b)
     (of_a, below_a), (of_b, below_b) = a[-1], b[-1]
-    return min(
-        edits(a[:-1] + below_a, b) + 1,
-        edits(a, b[:-1] + below_b) + 1,
-        edits(a[:-1], b[:-1]) + edits(below_a, below_b) + (of_a != of_b),
-    )
+    renamed: int = edits(a[:-1], b[:-1]) + edits(below_a, below_b) + (of_a != of_b)
+    return min(edits(a[:-1] + below_a, b) + 1, edits(a, b[:-1] + below_b) + 1, renamed)
 
 
 def distance(a: Any, b: Any) -> float:

@@ -99,7 +99,7 @@ def _open_vectors(sources: Sources) -> Opener:
     from divfast.views import vectors
 
     if sources.encoder is not None:
-        shared: View = vectors.open_encoder(
+        shared: vectors.VectorView = vectors.open_encoder(
             sources.encoder, dtype=sources.dtype, cache=sources.cache, progress=sources.progress
         )
         if sources.embed == "code":

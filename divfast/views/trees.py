@@ -194,10 +194,13 @@ class Programs:
             if row is not None:
                 add(row)
             offsets.append(len(nodes))
-        columns = list(zip(*nodes, strict=True)) or [(), (), (), ()]
-        kinds = (np.uint64, np.uint64, np.uint16, np.int32)
-        arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-        return cls(Trees(*arrays, np.array(offsets, np.int64)), np.arange(len(rows)))
+        columns = np.array(nodes, object).reshape(-1, 4).T
+        exact, blind, roles, sizes = (
+            column.astype(kind)
+            for column, kind in zip(columns, (np.uint64, np.uint64, np.uint16, np.int32), strict=True)
+        )
+        trees = Trees(exact, blind, roles, sizes, np.array(offsets, np.int64))
+        return cls(trees, np.arange(len(rows)))
 
 
 def subtrees_of(
