@@ -6,7 +6,6 @@
 namespace divfast {
 namespace {
 
-constexpr Label kLoad = class_label("Load");
 constexpr Label kConstant = class_label("Constant");
 constexpr uint16_t kValue = role_of("value"), kElts = role_of("elts"), kArgs = role_of("args"), kOps = role_of("ops");
 
