@@ -152,7 +152,7 @@ def _text(found: Clusters, form: str) -> str:
     parts.append(f"{clusters}, {summary['clusters_with_duplicates']:,} of them with a duplicate")
     if summary["largest"]:
         largest = [
-            [f"{one['size']:,}", f"{one['cluster']:,}", one["input_id"], _shown(one["text"])]
+            [f"{one['size']:,}", f"{one['cluster']:,}", one["input_id"], render.one_line(one["text"], _SHOWN)]
             for one in summary["largest"]
         ]
         listed = render.table(["size", "cluster", "input_id", "first"], largest, right=["size", "cluster"])
@@ -160,9 +160,3 @@ def _text(found: Clusters, form: str) -> str:
     if found.recipe.searched:
         parts += ["", f"A pair at the threshold is found with a probability of {found.recall:.4f}."]
     return "\n".join([*parts, "", str(found.signature)])
-
-
-def _shown(text: str) -> str:
-    """Return the beginning of a text on one line, without what would move the cursor."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

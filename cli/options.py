@@ -16,12 +16,19 @@ PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
 DTYPES = ("float32", "bfloat16", "float16")
 DEDUPE_SCOPES = ("pooled", "prompt")
+SELECT_SCOPES = ("pooled", "prompt")
+SELECT_METHODS = ("k_centre", "vendi")
 UNITS = ("chars", "words")
+STATISTICS = ("mean", "nearest")
 NORMALISATIONS = ("none", "fold")
 LANGUAGES = ("python", "javascript", "typescript", "java", "c", "cpp", "go", "rust", "auto")
 PARSERS = ("auto", "tree-sitter")
 CONTINUATION = ("auto", "always", "never")
 EMBED = ("text", "code")
+CLUSTER_METHODS = ("threshold", "leader", "kmeans")
+CLUSTER_SCOPES = ("prompt", "pooled")
+INDEXES = ("auto", "flat", "ivf")
+VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
@@ -181,6 +188,39 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def answering(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where verdicts, answers and scores of samples stand."""
+    return _all(
+        command,
+        click.option(
+            "--where",
+            metavar="NAME",
+            help="Score only the samples for which this field is true, such as correct (see divfast verify).",
+        ),
+        click.option(
+            "--correct-field",
+            metavar="NAME",
+            default="correct",
+            show_default=True,
+            help="Field with the verdict on every sample, for accuracy and pass@k.",
+        ),
+        click.option(
+            "--answers-field",
+            metavar="NAME",
+            default="extracted",
+            show_default=True,
+            help="Field with the answer of every sample, for majority votes.",
+        ),
+        click.option(
+            "--scores-field",
+            metavar="NAME",
+            default="scores",
+            show_default=True,
+            help="Field with a score for every sample, for best-of-K.",
+        ),
+    )
+
+
 def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where vectors come from."""
     return _all(
@@ -247,6 +287,34 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
             default="text",
             show_default=True,
             help="What --encoder is given: the samples, or the programs in them.",
+        ),
+    )
+
+
+def partitions(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Classes of samples that a dump carries."""
+    return _all(
+        command,
+        click.option(
+            "--partition",
+            metavar="FIELD",
+            default="partition",
+            show_default=True,
+            help="Field with the class of every sample, for metrics such as distinct_k.",
+        ),
+        click.option(
+            "--partition-scope",
+            type=click.Choice(CLUSTER_SCOPES),
+            default="prompt",
+            show_default=True,
+            help="Whether a label is a class among the samples of its prompt, or the same class everywhere.",
+        ),
+        click.option(
+            "--reward",
+            metavar="FIELD",
+            default="scores",
+            show_default=True,
+            help="Field with the reward of every sample, for utility_k and best_of.",
         ),
     )
 

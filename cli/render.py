@@ -17,6 +17,7 @@ from divfast.cli.flat import decimals
 
 if TYPE_CHECKING:
     from divfast.coverage import Coverage
+    from divfast.model_similarity import Similarity
     from divfast.result import Report, Result
 
 # Wide enough for signatures in a file or a pipe, where there is no terminal to ask.
@@ -178,7 +179,7 @@ def _that_fit(
     yield fits
 
 
-def signatures(columns: Sequence[Sequence[Result | Coverage]]) -> list[str]:
+def signatures(columns: Sequence[Sequence[Result | Coverage | Similarity]]) -> list[str]:
     """Return one line a column; what is not the same for all dumps is a star."""
     lines = []
     for results in columns:
@@ -219,6 +220,12 @@ def bold(text: str) -> str:
 def many(count: int, what: str) -> str:
     """Return a count with its noun."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def one_line(text: str, width: int) -> str:
+    """Return the beginning of a text on one line, without what would move the cursor."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def number(value: float, digits: int) -> str:

@@ -46,6 +46,8 @@ from divfast.cli import options
 @options.rarefying
 @options.encoding
 @options.programs
+@options.partitions
+@options.answering
 @options.reading
 @options.join
 @options.seed("bootstrap interval and of random subsets")

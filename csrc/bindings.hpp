@@ -86,6 +86,9 @@ RaggedBuffer<T> join(std::vector<RaggedBuffer<T>>&& parts) {
     return out;
 }
 
+void bind_group_products(py::module_& m);
+void bind_greedy(py::module_& m);
+void bind_clusters(py::module_& m);
 void bind_json(py::module_& m);
 void bind_minhash(py::module_& m);
 void bind_matches(py::module_& m);
@@ -93,6 +96,7 @@ void bind_ngrams(py::module_& m);
 void bind_pairs(py::module_& m);
 void bind_overlap(py::module_& m);
 void bind_programs(py::module_& m);
+void bind_similarity(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_text(py::module_& m);
 void bind_vectors(py::module_& m);

@@ -13,6 +13,17 @@
 #include <thread>
 #include <vector>
 
+#include "kept_memory.hpp"
+
+// A hot loop compiled for several processors, the right one chosen when the library is loaded; which is before the
+// sanitizers are ready for it.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define DIVFAST_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define DIVFAST_CLONES
+#endif
+
 namespace divfast {
 
 // Row i is values[offsets[i] .. offsets[i + 1]); offsets need not start at zero (a slice of a larger tape).
@@ -28,13 +39,22 @@ struct RaggedView {
     int64_t total() const { return rows == 0 ? 0 : offsets[rows] - offsets[0]; }
 };
 
-// Leaves new elements as the memory happens to be: for what is written right after.
+// Leaves new elements as the memory happens to be: for what is written right after. Large blocks are used again.
 template <typename T>
 struct Uninitialized : std::allocator<T> {
     template <typename U>
     struct rebind {
         using other = Uninitialized<U>;
     };
+    T* allocate(size_t n) {
+        if (n > SIZE_MAX / 2 / sizeof(T)) throw std::bad_alloc();
+        if (n * sizeof(T) < kLargeBlock) return std::allocator<T>::allocate(n);
+        return static_cast<T*>(take_block(n * sizeof(T)));
+    }
+    void deallocate(T* block, size_t n) noexcept {
+        if (n * sizeof(T) < kLargeBlock) return std::allocator<T>::deallocate(block, n);
+        give_block(block, n * sizeof(T));
+    }
     template <typename U>
     void construct(U* at) {
         ::new (static_cast<void*>(at)) U;

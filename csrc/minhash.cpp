@@ -4,15 +4,6 @@
 
 #include "rows.hpp"
 
-// One function compiled for several processors, the right one chosen when the library is loaded; which is before the
-// sanitizers are ready for it.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define DIVFAST_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define DIVFAST_CLONES
-#endif
-
 namespace divfast {
 namespace {
 

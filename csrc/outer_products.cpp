@@ -1,38 +1,19 @@
 #include "outer_products.hpp"
 
+#include "tiles.hpp"
+
 namespace divfast {
 namespace {
 
 // Rows taken at a time: as doubles, 768 columns of them stay in a core's second cache.
 constexpr int64_t kRows = 128;
 
-// Columns are packed in panels of a few, row after row, so that a tile of the result is made of two short streams. It
-// has HIGH rows and VECTORS vectors of LANES columns, as many as there are registers for. A macro, since vectors are
-// compiled for the processor that the function itself names, not for that of those it is inlined into.
-#define DIVFAST_TILE(NAME, TARGET, LANES, HIGH, VECTORS)                                                         \
-    struct NAME {                                                                                                 \
-        static constexpr int64_t kHigh = HIGH, kWide = LANES * VECTORS;                                           \
-        static_assert(kWide % kHigh == 0);                                                                        \
-        typedef double Vector __attribute__((vector_size(LANES * sizeof(double))));                               \
-        TARGET static void multiply(const double* a, const double* b, int64_t rows, double* out) {                \
-            Vector sum[HIGH][VECTORS] = {};                                                                       \
-            for (int64_t r = 0; r < rows; ++r, a += kWide, b += kWide) {                                          \
-                Vector right[VECTORS];                                                                            \
-                for (int v = 0; v < VECTORS; ++v) std::memcpy(&right[v], b + v * LANES, sizeof(Vector));          \
-                _Pragma("GCC unroll 8") for (int i = 0; i < HIGH; ++i) {                                          \
-                    _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v) sum[i][v] += a[i] * right[v];       \
-                }                                                                                                 \
-            }                                                                                                     \
-            std::memcpy(out, sum, sizeof sum);                                                                    \
-        }                                                                                                         \
-    };
-
-DIVFAST_TILE(Portable, , 2, 3, 3)
+// Rows are what a sum runs over, so it is columns that are packed side by side.
+DIVFAST_TILE(Portable, , double, 2, 3, 3)
 #if defined(__x86_64__)
-DIVFAST_TILE(Avx2, __attribute__((target("avx2,fma"))), 4, 4, 3)
-DIVFAST_TILE(Avx512, __attribute__((target("avx512f"))), 8, 8, 3)
+DIVFAST_TILE(Avx2, __attribute__((target("avx2,fma"))), double, 4, 4, 3)
+DIVFAST_TILE(Avx512, __attribute__((target("avx512f"))), double, 8, 8, 3)
 #endif
-#undef DIVFAST_TILE
 
 template <typename Tile, typename Number>
 void add_panels(const Number* rows, int64_t n, int64_t d, int64_t worker, int64_t workers, double* products) {
@@ -58,7 +39,7 @@ void add_panels(const Number* rows, int64_t n, int64_t d, int64_t worker, int64_
             const int64_t wide = std::min(Tile::kWide, d - p * Tile::kWide);
             for (int64_t i = 0; i < std::min((p + 1) * Tile::kWide, d); i += Tile::kHigh) {
                 const double* left = packed.data() + i / Tile::kWide * kRows * Tile::kWide + i % Tile::kWide;
-                Tile::multiply(left, right, many, tile);
+                Tile::multiply(left, right, many, false, tile);
                 for (int64_t h = 0; h < std::min(Tile::kHigh, d - i); ++h) {
                     double* out = products + (i + h) * d + p * Tile::kWide;
                     for (int64_t j = 0; j < wide; ++j) out[j] += tile[h * Tile::kWide + j];

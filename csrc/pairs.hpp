@@ -5,15 +5,6 @@
 
 #include "common.hpp"
 
-// Hot loops are compiled for several processors, and the loader picks one.
-#ifndef DIVFAST_CLONES
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define DIVFAST_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define DIVFAST_CLONES
-#endif
-#endif
-
 namespace divfast {
 
 // Eight rows side by side, 64 bits of each.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from divfast.comparison import Comparison, compare
+    from divfast.quality.verified import verify
     from divfast.readers import read
     from divfast.registry import metric
     from divfast.result import Report, Result
@@ -28,6 +29,7 @@ __all__ = [
     "metric",
     "read",
     "score",
+    "verify",
 ]
 
 _HOME = {
@@ -40,6 +42,7 @@ _HOME = {
     "metric": "divfast.registry",
     "read": "divfast.readers",
     "score": "divfast.scoring",
+    "verify": "divfast.quality.verified",
 }
 
 

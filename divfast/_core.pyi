@@ -17,6 +17,7 @@ _Fingerprints: TypeAlias = NDArray[np.uint64]
 _Ints: TypeAlias = NDArray[np.int64]
 _Counts: TypeAlias = NDArray[np.uint32]
 _Floats: TypeAlias = NDArray[np.float64]
+_Floats32: TypeAlias = NDArray[np.float32]
 _Mask: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_]
 _Texts: TypeAlias = tuple[_Bytes, _Ints]
 _Roles: TypeAlias = NDArray[np.uint16]
@@ -142,6 +143,79 @@ def add_outer_products(products: _Floats, rows: NDArray[np.float32] | _Floats, t
     """Add the outer products of all rows to the upper triangle of `products`, ``float64[d, d]``, in place.
 
     What stands below the diagonal is undefined.
+    """
+
+def group_products(rows: NDArray[np.float32], starts: _Ints, k: int, threads: int = 0) -> _Floats:
+    """Return the products of all rows by all rows of groups of k, in float64: ``float64[b, k, k]``.
+
+    Group i is the rows from ``starts[i]`` on, ``int64[b]``.
+    """
+
+def group_components(rows: _Floats32, groups: _Ints, tau: float, threads: int = 0) -> _Ints:
+    """Return for every row the first row of its component, where rows of a group whose product is at least `tau` are
+    joined. Rows are ``float32[n, d]``; there is a value for each of those in `groups`.
+    """
+
+def group_leaders(rows: _Floats32, groups: _Ints, tau: float, threads: int = 0) -> _Ints:
+    """Return for every row the first one that began a cluster and whose product with it is at least `tau`; itself where
+    its group has none.
+    """
+
+def group_kmeans(rows: _Floats32, groups: _Ints, ks: _Ints, seed: int, threads: int = 0) -> _Ints:
+    """Return for every row the first row of its cluster: spherical k-means, `ks` clusters in each group or fewer."""
+
+def medoids(rows: _Floats32, members: _Ints, offsets: _Ints, threads: int = 0) -> _Ints:
+    """Return the row of every cluster with the greatest mean product with all its members; -1 where it has none."""
+
+class Components:
+    """Components of n rows that grow from pairs."""
+
+    def __init__(self, n: int) -> None: ...
+    def unite(self, left: _Ints, right: _Ints) -> None:
+        """Join the rows of each pair."""
+
+    def roots(self) -> _Ints:
+        """Return for every row the first one of its component."""
+
+class Leaders:
+    """Greedy leaders of n rows, from all pairs that are alike."""
+
+    def __init__(self, n: int) -> None: ...
+    def follow(self, left: _Ints, right: _Ints) -> None:
+        """Take the next pairs, left before right, in the order of left over all calls."""
+
+    def first(self) -> _Ints:
+        """Return for every row the leader that it follows, or itself."""
+
+def pair_statistics(
+    rows: NDArray[np.float32],
+    others: NDArray[np.float32] | None,
+    nearest: int,
+    cuts: Sequence[float] | NDArray[np.float32],
+    sharpness: float,
+    fraction: int,
+    threads: int = 0,
+) -> tuple[NDArray[np.float32], _Ints, NDArray[np.float32], _Ints, _Ints]:
+    """Return what is found of the similarities of all pairs of finite rows, or of all rows to all of `others`.
+
+    ``similarity[n * nearest]``, descending, and ``neighbours[n * nearest]``, 2^63 - 1 where there are fewer;
+    ``lowest[n]``, infinite where there are none; ``counts[c + 1]``, pairs by how many of the ascending `cuts` are at or
+    below their similarity, empty without cuts; ``exponentials[n]``, sums of 2^(sharpness (s - 1)), each term rounded
+    down to a whole number of 2^-fraction, empty where the sharpness is 0. The exponents may reach 1 at most.
+    """
+
+def join_rows(
+    rows: NDArray[np.float32],
+    others: NDArray[np.float32] | None,
+    start: int,
+    stop: int,
+    tau: float,
+    limit: int,
+    threads: int = 0,
+) -> tuple[_Ints, _Ints, NDArray[np.float32]] | None:
+    """Return the pairs of rows from `start` to `stop` with later ones, or with all of `others`, that reach `tau`.
+
+    In the order of the first row, then of the second; None where there are more than `limit`.
     """
 
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
@@ -359,6 +433,40 @@ class NgramSorter(_NgramStream):
     def __init__(self, n: int, memory: int, spill: int, threads: int = 0) -> None: ...
     def write(self, out: int, offset: int) -> tuple[int, int]:
         """Write the keys and the directory to an open file; return how many keys, and the bits of the directory."""
+
+class Greedy:
+    """A subset of the rows ``float32[n, d]`` that grows by the cheapest row.
+
+    `cost`: ``distance`` is minus the squared distance to the nearest row taken; ``cosines`` the sum of squared cosines
+    with them; ``spectrum`` what a row adds to tr f(G), G their cosines and f(x) = (x^q - x) / (q - 1), or x log x at
+    q = 1, for q above 0 and at most 2.
+    """
+
+    def __init__(self, rows: NDArray[np.float32], cost: str, q: float = 1.0, threads: int = 0) -> None: ...
+    def central(self) -> int:
+        """Return the row nearest to the mean of all, -1 where there are none."""
+
+    def take(self, row: int) -> None:
+        """Take a row into the subset."""
+
+    def cheapest(self) -> tuple[int, float]:
+        """Return the row to be taken next, the first of equals, and its cost; -1 where none is left."""
+
+def greedy_groups(
+    rows: NDArray[np.float32], groups: _Ints, k: int, cost: str, q: float = 1.0, threads: int = 0
+) -> tuple[_Ints, _Floats]:
+    """Return up to k rows of every group in the order of taking, the first one central, and their costs.
+
+    Both ``[g, k]``; behind the last one -1 and NaN, and NaN for the first.
+    """
+
+def covering_radius(
+    rows: NDArray[np.float32], groups: _Ints, chosen: _Ints, bounds: _Ints, threads: int = 0
+) -> _Floats:
+    """Return the largest squared distance from a row of each group to the nearest chosen one; NaN without any.
+
+    The chosen rows of group g are ``chosen[bounds[g]:bounds[g + 1]]``.
+    """
 
 class NgramCounts:
     """How often each n-gram of a corpus that comes in blocks occurs. Can be pickled."""

@@ -100,6 +100,9 @@ def _recipe(entry: Entry) -> dict[str, str]:
     if "emb" in parts:
         # Vectors of other texts are other vectors; what is left are their dimensions.
         parts["emb"] = parts["emb"].rpartition("/")[2]
+    if "labels" in parts:
+        # Verdicts on other samples are other verdicts.
+        parts["labels"] = parts["labels"].partition("@")[0]
     return {"metric": entry.signature.metric, **parts}
 
 

@@ -106,7 +106,7 @@ def _records(
         at = np.minimum(np.searchsorted(found.position, block.positions), len(found) - 1)
         rows += block.rows
         if np.any(found.position[at] != block.positions):
-            raise _changed(blocks.name)
+            raise changed(blocks.name)
         kept = found.kept[at]
         names = zip(block.ids.to_pylist(), block.prompts.to_pylist(), strict=True)
         for group, (name, prompt) in enumerate(names):
@@ -114,10 +114,11 @@ def _records(
             texts = block.text.take(np.flatnonzero(kept[start:stop]) + start)
             yield {"input_id": name, "prompt": prompt, "outputs": texts.strings()}
     if rows != len(found):
-        raise _changed(blocks.name)
+        raise changed(blocks.name)
 
 
-def _changed(name: str) -> DataError:
+def changed(name: str) -> DataError:
+    """Return the error of a dump that is not what it was when it was first read."""
     return DataError(
         "changed while it was read.", where=name, remedy="Wait until the sampler has finished writing it."
     )

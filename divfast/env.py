@@ -40,3 +40,8 @@ def peer_paper() -> Path | None:
 def _folder(name: str) -> Path | None:
     explicit = os.environ.get(name)
     return Path(explicit) if explicit else None
+
+
+def same_hashes() -> dict[str, str]:
+    """Return the environment for a process whose sets of strings are to have the same order every time."""
+    return {**os.environ, "PYTHONHASHSEED": "0"}

@@ -30,6 +30,13 @@ def _positive_real(text: str) -> float:
     return value
 
 
+def _nonnegative_real(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise ValueError("must be at least 0 (inf is allowed)")
+    return value
+
+
 def _orders(text: str) -> tuple[int, ...]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
@@ -59,6 +66,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _quantile(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("must be from 0 to 1")
+    return value
+
+
 def _switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -81,9 +95,15 @@ def _format_orders(value: Sequence[int]) -> str:
 
 
 positive_int = Kind(_positive_int)
+positive_int_or_all = Kind(
+    lambda text: None if text == "all" else _positive_int(text),
+    lambda value: "all" if value is None else str(value),
+)
 positive_real = Kind(_positive_real, lambda value: f"{value:g}")
+nonnegative_real = Kind(_nonnegative_real, lambda value: f"{value:g}")
 natural = Kind(_natural)
 order = Kind(_order)
 orders = Kind(_orders, _format_orders)
 share = Kind(_share, lambda value: f"{value:g}")
+quantile = Kind(_quantile, lambda value: f"{value:g}")
 switch = Kind(_switch, lambda value: "true" if value else "false")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from divfast.samples import Samples
 from divfast.scope import Scope, first_rows
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 from divfast.viewed import take_rows
+from divfast.views.answers import verdicts
 
 
 @dataclass
@@ -62,7 +63,11 @@ def score_blocks(
     print_ = 0
     samples = SampleValues(plan) if plan.per_sample else None
     stream = engine.ahead(blocks) if engine.threads() > 1 and isinstance(blocks, Blocks) else blocks
+    rows_read = 0
     for block in stream:
+        rows_read += block.rows
+        if plan.where is not None:
+            block = where(block, plan.where)
         print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
         ids.append(block.ids)
         sizes.append(np.diff(block.groups))
@@ -89,7 +94,7 @@ def score_blocks(
     counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
     for view in views.values():
         if hasattr(view, "finish"):
-            view.finish(int(counts.sum()))
+            view.finish(rows_read)
     if meta is None and isinstance(blocks, Blocks):
         meta = blocks.meta
     meta = dict(meta or {})
@@ -107,6 +112,19 @@ def score_blocks(
     facts |= {key: dict(view.facts) for key, view in views.items() if view.facts}
     per_sample = None if samples is None else samples.table(corpora.get("pooled", ()))
     return Scored(results, pa.table(table), per_sample, facts)
+
+
+def where(block: Samples, name: str) -> Samples:
+    """Return the samples for which a column is true; every prompt stays, if need be without samples."""
+    kept = verdicts(block, name) == 1
+    taken = np.flatnonzero(kept)
+    return replace(
+        block,
+        text=block.text.take(taken),
+        groups=np.concatenate([[0], np.cumsum(kept)])[block.groups].astype(np.int64),
+        positions=block.positions[taken],
+        per_sample={key: column.take(pa.array(taken)) for key, column in block.per_sample.items()},
+    )
 
 
 def _only(block: Samples, rows: NDArray[np.int64]) -> Samples:
@@ -159,6 +177,8 @@ def _results(
             parts: dict[str, Any] = {"scope": scope, "groups": groups, "rows": rows, **rarefied.size}
             if rarefied.draws:
                 parts["draws"] = rarefied.draws
+            if plan.where is not None:
+                parts["where"] = plan.where
             if plan.preset != "default":
                 parts["preset"] = plan.preset
             key, _, text = views[keys[i]].signature.partition(":")

@@ -35,16 +35,18 @@ class Plan:
         What opens each of the other views for a dump, by the name of its kind.
     is_shared : bool
         Whether all dumps share a view that costs much to run, and so are scored one after the other.
-    columns : tuple of str
-        Columns of a dump that the views need.
-    aligned : tuple of str
-        Those with a value for every sample that no reader knows to have one.
+    columns, sample_columns : tuple of str
+        Columns of a dump that the views need: those of known names, and those of any name with a value a sample.
+    no_corpus : Mapping[str, str]
+        Kinds of views whose rows of different prompts cannot be put together, and why.
     at_k, at_n : sequence of int
         Sizes to which prompts and the corpus are rarefied.
     subsets, corpus_draws : int
         How many draws of each where there is no formula.
     per_sample : bool
         Whether the values of every sample are wanted too.
+    where : str, optional
+        Column of verdicts: only samples for which it is true are scored.
     """
 
     specs: Sequence[MetricSpec]
@@ -56,12 +58,14 @@ class Plan:
     of_dump: Mapping[str, Opener]
     is_shared: bool
     columns: tuple[str, ...]
-    aligned: tuple[str, ...]
+    sample_columns: tuple[str, ...]
+    no_corpus: Mapping[str, str]
     at_k: Sequence[int]
     at_n: Sequence[int]
     subsets: int
     corpus_draws: int
     per_sample: bool = False
+    where: str | None = None
 
     def parameters(self, spec: MetricSpec) -> dict[str, Any]:
         """Return the keyword arguments of a metric."""
@@ -70,7 +74,9 @@ class Plan:
 
     def covers(self, spec: MetricSpec, scope: Scope) -> bool:
         """Return whether a metric is scored in a scope; where no scope was named, only where it is defined."""
-        return scope == "prompt" or spec.metric.corpus is not None
+        return scope == "prompt" or (
+            spec.metric.corpus is not None and spec.metric.view not in self.no_corpus
+        )
 
     def has_samples(self, spec: MetricSpec, scope: Scope) -> bool:
         """Return whether a metric has values per sample in a scope."""
@@ -97,6 +103,7 @@ def make_plan(
     at_n: Sequence[int],
     draws: int | None,
     per_sample: bool = False,
+    where: str | None = None,
 ) -> Plan:
     """Return the plan of a call of `divfast.score`; the arguments are its own.
 
@@ -115,17 +122,16 @@ def make_plan(
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}
-    checked: Preset = "paper" if preset == "paper" else "default"
-    specs = list({spec: parse_spec(spec, defaults=defaults, preset=checked) for spec in given}.values())
+    specs = list({spec: parse_spec(spec, defaults=defaults, preset=preset) for spec in given}.values())
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
                 raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
     kinds = {spec.metric.view: KINDS[spec.metric.view] for spec in specs if spec.metric.view != "tokens"}
     for spec in specs:
-        remedy = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None
-        if remedy is not None:
-            raise MetricError(f"{spec.metric.name} needs {spec.metric.view}.", remedy=remedy)
+        lacking = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None
+        if lacking is not None:
+            raise MetricError(f"{spec.metric.name} needs {spec.metric.view}.", remedy=lacking)
     wanted: list[Scope] = [check_scope(name) for name in scopes or SCOPE_DEFAULT]
     for spec in specs:
         if spec.metric.corpus is None and scopes and any(scope != "prompt" for scope in wanted):
@@ -133,6 +139,11 @@ def make_plan(
                 f"{spec.metric.name} is not defined over a corpus.",
                 remedy="Ask for it with --scope prompt alone.",
             )
+    reasons = {name: told for name, kind in kinds.items() if (told := kind.no_corpus(sources))}
+    for spec in specs:
+        if spec.metric.view in reasons and scopes and any(scope != "prompt" for scope in wanted):
+            because, remedy = reasons[spec.metric.view]
+            raise MetricError(f"{spec.metric.name} is not defined over a corpus: {because}.", remedy=remedy)
     sizes_k, sizes_n = _sizes("at_k", at_k), _sizes("at_n", at_n)
     if sizes_k and "prompt" not in wanted:
         raise MetricError("at_k is for the scope prompt.", remedy="Add --scope prompt, or leave --at-k out.")
@@ -142,9 +153,14 @@ def make_plan(
         )
     if draws is not None and not 1 <= draws <= _MOST_DRAWS:
         raise MetricError(f"draws must be from 1 to {_MOST_DRAWS:,}, got {draws}.")
+    checked: Preset = "paper" if preset == "paper" else "default"
     if sources.tokenizer is None:
         names = [spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"]
         views = open_tokenizers(sources, names)
+    of_samples = [name for kind in kinds.values() for name in kind.sample_columns(sources)]
+    of_samples += sources.code_columns
+    if where is not None:
+        of_samples.append(where)
     plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],
@@ -154,17 +170,15 @@ def make_plan(
         views,
         {name: kind.open(sources) for name, kind in kinds.items()},
         any(kind.is_shared(sources) for kind in kinds.values()),
-        tuple(
-            dict.fromkeys(
-                [*sources.columns, *(column for kind in kinds.values() for column in kind.columns(sources))]
-            )
-        ),
-        tuple(sources.code.columns),
+        tuple(dict.fromkeys(column for kind in kinds.values() for column in kind.columns(sources))),
+        tuple(dict.fromkeys(of_samples)),
+        {name: why for name, (why, _) in reasons.items()},
         sizes_k,
         sizes_n,
         draws or SUBSETS,
         draws or CORPUS_DRAWS,
         per_sample,
+        where,
     )
     if per_sample:
         _check_per_sample(plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +18,9 @@ from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
-ViewName = Literal["text", "tokens", "vectors", "programs"]
+ViewName = Literal[
+    "text", "tokens", "vectors", "prompted vectors", "partition", "rewards", "answers", "programs"
+]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
 BUILT_IN = "divfast"
@@ -75,9 +77,10 @@ class Metric:
     are read one after the other as one text, so their order matters and the second law does not hold; what another
     accumulator has seen is then taken to come behind.
 
+    `paper` holds what parameters are under the preset ``paper`` where a spec leaves them out.
+
     ``per_sample(rows, groups, **parameters) -> float64[n]`` is what every sample adds to the value of its group, where
-    the metric is made of such parts. `paper` are the parameters whose default is another one under that preset.
-    `origin` is ``divfast``, or whose metric it is and which version of it.
+    the metric is made of such parts. `origin` is ``divfast``, or whose metric it is and which version of it.
     """
 
     name: str
@@ -95,8 +98,15 @@ class Metric:
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
-    paper: Mapping[str, Any] = field(default_factory=dict)
     origin: str = BUILT_IN
+    applies: Callable[..., Sequence[str]] | None = None
+
+    def spelled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the values of all parameters that have a say, the others having these values."""
+        names = values if self.applies is None else self.applies(**values)
+        return {name: values[name] for name in names}
+
+    paper: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -127,8 +137,9 @@ class MetricSpec:
 
     @property
     def canonical(self) -> str:
-        """The spec with every parameter spelled out, as it stands in a signature."""
-        words = [f"{name}={self.metric.kinds[name].format(value)}" for name, value in self.parameters.items()]
+        """The spec with every parameter that has a say spelled out, as it stands in a signature."""
+        spelled = self.metric.spelled(self.parameters)
+        words = [f"{name}={self.metric.kinds[name].format(value)}" for name, value in spelled.items()]
         return f"{self.metric.name}:{','.join(words)}" if words else self.metric.name
 
 
@@ -150,6 +161,7 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    applies: Callable[..., Sequence[str]] | None = None,
     paper: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
     """Register a function ``(rows, groups, **parameters) -> float64[g]`` as a metric.
@@ -163,7 +175,9 @@ def metric(
         What users write after ``-m``: letters, digits, ``-`` and ``_``.
     view
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
-        (``float32[n, d]``, unit rows) or ``programs`` (`divfast.views.trees.Programs`).
+        (``float32[n, d]``, unit rows), ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`), ``partition``
+        (``int64[n]``, the class of each sample, -1 where there is none), ``rewards`` (``float64[n, 2]``, class and
+        reward, NaN where there is none) or ``answers`` (`divfast.quality.estimators.Answers`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -187,8 +201,11 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    applies
+        ``function(**parameters)``: the names of those parameters that have a say while the others have these values.
+        Signatures spell them alone, and no spec may set another. By default all.
     paper
-        Parameters whose default is another one under the preset ``paper``.
+        Values of parameters under the preset ``paper``, where that is all it changes.
 
     Raises
     ------
@@ -230,7 +247,8 @@ def metric(
             per_sample,
             statistics,
             sequential,
-            dict(paper or {}),
+            applies=applies,
+            paper=dict(paper or {}),
         )
         if not built_in:
             entry = plugins.from_elsewhere(entry)
@@ -291,7 +309,7 @@ def all_metrics() -> list[Metric]:
 
 
 def parse_spec(
-    given: str, *, defaults: Mapping[str, Any] | None = None, preset: Preset = "default"
+    given: str, *, defaults: Mapping[str, Any] | None = None, preset: str = "default"
 ) -> MetricSpec:
     """Return the metric that ``name`` or ``name:key=value,...`` asks for.
 
@@ -301,8 +319,8 @@ def parse_spec(
         The spec.
     defaults : Mapping[str, object], optional
         Values for parameters that the spec leaves out, for those metrics that have them (``vocab_size``).
-    preset : {"default", "paper"}
-        Which may have defaults of its own.
+    preset : str
+        What parameters are that are left out.
 
     Raises
     ------
@@ -341,4 +359,8 @@ def parse_spec(
         except ValueError as error:
             reason = str(error) if str(error).startswith("must") else "is not a number"
             raise MetricError(f"parameter {key} of {entry.name}: {text!r} {reason}.") from None
-    return MetricSpec(entry, given, values)
+    spec, spelled = MetricSpec(entry, given, values), entry.spelled(values)
+    for key in values:
+        if key not in spelled and values[key] != entry.defaults[key]:
+            raise MetricError(f"parameter {key} has no say in {spec.canonical}.", remedy=f"Leave {key} out.")
+    return spec

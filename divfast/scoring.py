@@ -37,6 +37,9 @@ def score(
     dtype: str = "float32",
     embeddings: Any = None,
     groups: Any = None,
+    partition: str = "partition",
+    partition_scope: str = "prompt",
+    reward: str = "scores",
     at_k: Sequence[int] = (),
     at_n: Sequence[int] = (),
     draws: int | None = None,
@@ -54,6 +57,9 @@ def score(
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
+    where: str | None = None,
+    correct_field: str = "correct",
+    answers_field: str = "extracted",
     plugins: Sequence[str | Path] = (),
     **reading: Any,
 ) -> Report:
@@ -88,6 +94,13 @@ def score(
         the dump without its suffixes.
     groups : array of int64[g + 1], optional
         With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
+    partition : str
+        Column of the dump with the class of every sample, for the metrics over partitions, such as ``distinct_k``.
+    partition_scope : {"prompt", "pooled"}
+        Whether a label names a class among the samples of its prompt alone, or the same class everywhere, as labels of
+        ``divfast cluster --scope pooled`` do; only then are these metrics defined over a corpus.
+    reward : str
+        Column of the dump with the reward of every sample, for ``utility_k`` and ``best_of``.
     at_k : sequence of int
         Rarefaction: for every k also the expectation of each metric on k of a prompt's samples, for prompts of
         unequal K. The results are named ``"ead@k=4"``; NaN for prompts of fewer than k samples.
@@ -127,6 +140,11 @@ def score(
         Several dumps are parts of one: samples with the same id are one group.
     per_sample : bool
         Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
+    where : str, optional
+        A column with true or false for every sample: only those that are true are scored, such as ``correct``. A prompt
+        without any stays, and its values are undefined.
+    correct_field, answers_field : str
+        For the metrics of quality: the columns with the verdict and the text of the answer of every sample.
     plugins : sequence of str or Path
         Python files that register metrics of your own with `divfast.metric`.
     **reading
@@ -167,6 +185,11 @@ def score(
                 dtype,
                 embeddings,
                 cache,
+                partition,
+                partition_scope,
+                reward,
+                correct_field,
+                answers_field,
                 progress,
                 language=language,
                 parser=parser,
@@ -180,6 +203,7 @@ def score(
             at_n,
             draws,
             per_sample,
+            where,
         )
         if in_memory is not None:
             if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):
@@ -235,7 +259,11 @@ def _score_dumps(
 
     def one(i: int) -> Scored:
         blocks = read(
-            dumps[i] if join else dumps[i][0], columns=plan.columns, aligned=plan.aligned, **limits, **reading
+            dumps[i] if join else dumps[i][0],
+            columns=plan.columns,
+            sample_columns=plan.sample_columns,
+            **limits,
+            **reading,
         )
         return score_blocks(plan, blocks, None, dumps[i][0], names[i], told.of(i) if told else None)
 
@@ -275,8 +303,11 @@ def _report(
             f"{' and '.join(SEMANTIC_DEFAULT)} need vectors: name --encoder minilm, or bring --embeddings."
         )
     for scope in plan.scopes:
-        if missing := [spec.given for spec in plan.specs if not plan.covers(spec, scope)]:
-            left_out.append(f"{scope} {' and '.join(missing)}, which is not defined over a corpus.")
+        if missing := [spec for spec in plan.specs if not plan.covers(spec, scope)]:
+            why = {plan.no_corpus.get(spec.metric.view, "") if spec.metric.corpus else "" for spec in missing}
+            told = "".join(f": {reason}" for reason in sorted(filter(None, why)))
+            named = " and ".join(spec.given for spec in missing)
+            left_out.append(f"{scope} {named}, which is not defined over a corpus{told}.")
     if left_out:
         run["left_out"] = " ".join(left_out)
     if plan.per_sample and (

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import engine
+from divfast.quality.estimators import Answers
 from divfast.registry import Preset, ViewName, parse_spec
 from divfast.samples import Ragged
+from divfast.views.prompted import PromptedVectors
 from divfast.views.trees import Programs
 
 # How far two ways to the same number may be apart: sums, and what comes from vectors.
@@ -19,6 +21,8 @@ SPECTRAL = {"rtol": 1e-5, "atol": 1e-9}
 
 WIDTH = 5
 _SLACK = 1e-5
+# Right twice as often as wrong or unknown.
+_OR_NONE = {-1: float("nan"), 0: 0.0, 1: 1.0, 2: 1.0}
 _TEXT = "ab \n.é漢👍🏽"
 # Fingerprints are any 64 bits; what takes them for small numbers shall fail here.
 _TOKENS = [0, 1, 0xFFFFFFFFFFFFFFFF, 0x8000000000000000, 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93]
@@ -40,21 +44,45 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
     if view == "tokens":
         bounds = np.cumsum([0, *(len(row) for row in flat)], dtype=np.int64)
         return Ragged(np.array([token for row in flat for token in row], np.uint64), bounds), offsets
+    if view == "answers":
+        columns = list(zip(*flat, strict=True)) or [(), (), ()]
+        correct, score = (np.array(columns[i], np.float64) for i in (0, 2))
+        return Answers(correct, np.array(columns[1], np.int64), score), offsets
     if view == "text":
         return Ragged.from_strings(flat), offsets
     if view == "programs":
         return Programs.from_plain(flat), offsets
+    if view == "partition":
+        return np.array(flat, np.int64), offsets
+    if view == "rewards":
+        return np.array(flat, np.float64).reshape(-1, 2), offsets
     vectors = np.array(flat, np.float64).reshape(-1, WIDTH)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), offsets
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    if view == "prompted vectors":
+        # Each row is a sample and behind it its prompt.
+        return PromptedVectors(unit[0::2].copy(), unit[1::2].copy()), offsets
+    return unit, offsets
 
 
 def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> list[list[Any]]:
     """Return at most `size` groups of at most `size` small rows of a view, some empty, many alike."""
 
+    def vector() -> Any:
+        found = random.integers(-3, 4, WIDTH)
+        return (found if found.any() else np.ones(WIDTH, int)).tolist()
+
     def row() -> Any:
+        if view == "partition":
+            return int(random.integers(0, 4))
+        if view == "rewards":
+            return [int(random.integers(0, 4)), int(random.integers(-8, 3))]
+        if view == "answers":
+            verdict, answer, score = random.integers(-1, 3, 3).tolist()
+            return (_OR_NONE[verdict], min(answer, 1), _OR_NONE[score])
         if view == "vectors":
-            vector = random.integers(-3, 4, WIDTH)
-            return (vector if vector.any() else np.ones(WIDTH)).tolist()
+            return vector()
+        if view == "prompted vectors":
+            return vector() + vector()
         if view == "programs":
             return _random_tree(random, size) if random.random() < 0.8 else None
         of: Sequence[Any] = _TOKENS if view == "tokens" else _TEXT
@@ -86,7 +114,7 @@ class Case:
         self.name = spec if preset == "default" else f"{spec} ({preset})"
         self.metric = parsed.metric
         self.parameters = dict(parsed.parameters) | ({"preset": preset} if self.metric.takes_preset else {})
-        self.tolerance = SPECTRAL if self.metric.view == "vectors" else REDUCTION
+        self.tolerance = SPECTRAL if self.metric.view in ("vectors", "prompted vectors") else REDUCTION
         self.honest = preset == "default"
         self.sequential = preset in self.metric.sequential
 

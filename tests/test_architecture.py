@@ -54,7 +54,7 @@ HEAVY = {
 }
 EXPORTS = [
     *("Comparison", "Ragged", "Report", "Result", "Samples"),
-    *("__version__", "compare", "metric", "read", "score"),
+    *("__version__", "compare", "metric", "read", "score", "verify"),
 ]
 
 

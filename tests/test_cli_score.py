@@ -42,6 +42,7 @@ def test_every_option_of_the_design():
         "--tokenizer", "--vocab-size", "--reader", "--outputs-field", "--id-field", "--prompt-field",
         "--prompts", "--join", "--keep-reasoning", "--on-error", "--format", "-o", "--output", "--threads", "--memory",
         "--seed", "--backend", "--per-sample", "--plugin", "--strict", "--debug", "--at-k", "--at-n", "--draws",
+        "--where", "--correct-field", "--answers-field", "--scores-field",
     }  # fmt: skip
     assert all(parameter.help for parameter in score.params if parameter.param_type_name == "option")
 
@@ -60,7 +61,8 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--vocab-size", 7, "--reader", "jsonl", "--outputs-field", "o", "--id-field", "i",
         "--prompt-field", "p", "--prompts", "in.jsonl", "--join", "--keep-reasoning", "--on-error", "skip",
         "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu", "--at-k", "2,4", "--at-n", "9",
-        "--draws", 5,
+        "--draws", 5, "--partition", "topic", "--partition-scope", "pooled", "--reward", "judge",
+        "--where", "right", "--answers-field", "answer",
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -83,6 +85,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "threads": 1,
         "memory": 512_000_000,
         "seed": 3,
+        "partition": "topic",
+        "partition_scope": "pooled",
+        "reward": "judge",
         "at_k": (2, 4),
         "at_n": (9,),
         "draws": 5,
@@ -90,6 +95,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "cache": False,
         "per_sample": False,
         "plugins": (),
+        "where": "right",
+        "correct_field": "correct",
+        "answers_field": "answer",
         "progress": None,
     }
 

@@ -40,7 +40,30 @@ VARIANTS = {
     "zipf": ["zipf:n=2", "zipf:ranks=3"],
     "length": [f"length:statistic={statistic}" for statistic in ("std", "p90")],
     "unique": ["unique:normalize=none", "unique:normalize=lower"],
-    "vendi": ["vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"],
+    "vendi": [
+        *("vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"),
+        *("vendi:kernel=rbf", "vendi:q=2,kernel=rbf,scale=0.3"),
+    ],
+    "conditional_vendi": [
+        *("conditional_vendi:q=2", "conditional_vendi:q=inf"),
+        *("conditional_vendi:part=information", "conditional_vendi:part=information,q=0.5"),
+    ],
+    "rke": ["rke:kernel=rbf", "rke:kernel=rbf,scale=0.3"],
+    "dcscore": ["dcscore:tau=0.1", "dcscore:tau=inf"],
+    "nearest": ["nearest:q=0", "nearest:q=0.3", "nearest:q=1"],
+    "spread": ["spread:ridge=0.01"],
+    "distinct_k": ["distinct_k:k=1", "distinct_k:k=3"],
+    "hill": ["hill:q=0", "hill:q=0.5", "hill:q=2", "hill:q=inf"],
+    "utility_k": ["utility_k:k=3", "utility_k:k=2,p=0.5", "utility_k:scale=noveltybench"],
+    "pass_at_k": ["pass_at_k:k=2", "pass_at_k:k=5"],
+    "pass_hat_k": ["pass_hat_k:k=2", "pass_hat_k:k=5"],
+    **{
+        name: [
+            f"{name}:ties={ties},unparseable={other}"
+            for ties, other in (("wrong", "vote"), ("wrong", "abstain"), ("mean", "vote"))
+        ]
+        for name in ("majority", "mv_gain")
+    },
 }
 SPECS = [spec for metric in all_metrics() for spec in (metric.name, *VARIANTS.get(metric.name, ()))]
 CASES = [
@@ -51,8 +74,10 @@ CASES = [
 
 token_groups = st.lists(st.lists(st.lists(st.integers(0, 5), max_size=8), max_size=5), max_size=5)
 text_groups = st.lists(st.lists(st.text("ab \n.é漢👍🏽", max_size=12), max_size=5), max_size=5)
-vector_groups = st.lists(
-    st.lists(st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any), max_size=7), max_size=5
+vectors = st.lists(st.integers(-3, 3), min_size=WIDTH, max_size=WIDTH).filter(any)
+vector_groups = st.lists(st.lists(vectors, max_size=7), max_size=5)
+prompted_groups = st.lists(
+    st.lists(st.tuples(vectors, vectors).map(lambda two: two[0] + two[1]), max_size=7), max_size=5
 )
 labels = st.sampled_from([(1, 1), (2, 1), (2**64 - 1, 2**63)])
 trees = st.recursive(
@@ -67,6 +92,21 @@ trees = st.recursive(
 )
 program_groups = st.lists(st.lists(st.none() | trees, max_size=5), max_size=4)
 GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups, "programs": program_groups}
+label_groups = st.lists(st.lists(st.integers(0, 4), max_size=7), max_size=5)
+reward_groups = st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 3)), max_size=7), max_size=5)
+unknown_or = st.sampled_from([0.0, 1.0, float("nan")])
+answer_groups = st.lists(
+    st.lists(st.tuples(unknown_or, st.integers(-1, 2), unknown_or | st.just(-0.5)), max_size=7), max_size=5
+)
+GROUPS = {
+    "text": text_groups,
+    "tokens": token_groups,
+    "vectors": vector_groups,
+    "prompted vectors": prompted_groups,
+    "partition": label_groups,
+    "rewards": reward_groups,
+    "answers": answer_groups,
+}
 
 
 def draw(case, data):

@@ -70,8 +70,11 @@ def test_registering_asks_for_the_same_parameters():
             return np.zeros(len(groups) - 1)
 
 
+# `nearest` is a quantile of its parts.
 @pytest.mark.parametrize(
-    "of", [m for m in all_metrics() if m.per_sample is not None], ids=lambda entry: entry.name
+    "of",
+    [m for m in all_metrics() if m.per_sample is not None and m.name != "nearest"],
+    ids=lambda entry: entry.name,
 )
 @pytest.mark.parametrize("seed", range(20))
 def test_the_mean_of_a_group_is_its_value(of, seed):

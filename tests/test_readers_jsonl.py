@@ -203,3 +203,27 @@ def test_the_first_bad_line_is_named_and_skipped_ones_are_in_order(tmp_path, thr
     blocks = divfast.read(path, threads=threads, block_bytes=4096, on_error="skip")
     assert sum(block.rows for block in blocks) == 2997
     assert [where.split(": ")[0].rsplit(":", 1)[1] for where in blocks.skipped] == ["700", "701", "2500"]
+
+
+def test_memory_that_is_used_again_is_nobody_elses():
+    letters = [chr(ord("a") + i) * 1_000_000 for i in range(8)]
+    lines = [json.dumps({"outputs": [text, text[::2]]}).encode() for text in letters]
+
+    def read_all():
+        # Sizes that differ by a little and by much, more of them than are kept.
+        return [parsed((line + b"\n") * times, threads=1) for times in (1, 2, 7) for line in lines]
+
+    def check(batches):
+        for batch, text in zip(batches, letters * 3, strict=True):
+            values, offsets = batch["text"]
+            assert (values == ord(text[0])).all()
+            assert set(np.diff(offsets).tolist()) == {1_000_000, 500_000}
+
+    held = read_all()
+    check(held)
+    again = read_all()
+    check(held)
+    del held
+    third = read_all()
+    check(again)
+    check(third)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import _core, engine
-from divfast.kinds import positive_real
+from divfast.errors import DivfastWarning
+from divfast.fourier import FourierProducts
+from divfast.gram import OuterProducts, grams, to_rbf
+from divfast.kinds import choice, natural, positive_int, positive_real
 from divfast.registry import Preset, metric
 
+SCALE = 1.0
+RANK = 1000
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
-# Groups of one size are taken together, few enough that their rows stay in a core's cache.
-_BATCH_BYTES = 2 << 20
 
 
 def effective_number(
@@ -50,7 +53,7 @@ def effective_number(
     return result
 
 
-def _of_products(
+def of_products(
     products: NDArray[np.float64], q: float, preset: Preset, zeros: int = 0
 ) -> NDArray[np.float64]:
     """Return the score of Gram matrices or sums of outer products, ``float64[b, m, m]``."""
@@ -67,62 +70,51 @@ def _of_products(
 
 
 class VendiCorpus:
-    """Vendi Score of all rows together; holds the d x d sum of their outer products, upper triangle, in float64."""
+    """Vendi Score of all rows together; holds the sum of the outer products of their vectors or features."""
 
-    def __init__(self, *, q: float, preset: Preset = "default") -> None:
+    def __init__(
+        self,
+        *,
+        q: float,
+        kernel: str = "cosine",
+        scale: float = SCALE,
+        rank: int = RANK,
+        seed: int = 0,
+        preset: Preset = "default",
+    ) -> None:
         self.q = q
         self.preset = preset
-        self.count = 0
-        self.products: NDArray[np.float64] | None = None
-        # Up to d rows are kept as they are: their Gram matrix is the smaller one.
-        self.rows: list[NDArray[np.float64]] = []
+        self.sums = OuterProducts() if kernel == "cosine" else FourierProducts(scale, rank, seed)
 
     def add(self, rows: NDArray[np.floating[Any]]) -> None:
         """Take one block of vectors."""
-        if not len(rows):
-            return
-        d = rows.shape[1]
-        self.count += len(rows)
-        if self.products is None:
-            if self.count <= d:
-                self.rows.append(rows.astype(np.float64))
-                return
-            self.products = np.zeros((d, d))
-            for kept in self.rows:
-                self._add_products(kept)
-            self.rows = []
-        self._add_products(rows)
-
-    def _add_products(self, rows: NDArray[np.floating[Any]]) -> None:
-        assert self.products is not None
-        # In float64: products of float32 turn zero eigenvalues into 1e-9, which low orders q would count.
-        _core.add_outer_products(self.products, rows, threads=engine.threads())
+        self.sums.add(rows)
 
     def merge(self, other: VendiCorpus) -> None:
         """Take what another accumulator has seen."""
-        if other.products is None:
-            for kept in other.rows:
-                self.add(kept)
-            return
-        mine, self.rows = self.rows, []
-        self.products = other.products.copy() if self.products is None else self.products + other.products
-        for kept in mine:
-            self._add_products(kept)
-        self.count += other.count
+        self.sums.merge(other.sums)
 
     def result(self) -> float:
         """Return the score of everything seen so far."""
-        if self.count < 2 and self.preset == "paper":
+        count = self.sums.count
+        if count < 2 and self.preset == "paper":
             return 1.0
-        if not self.count:
+        matrix = self.sums.matrix()
+        if matrix is None:
             return np.nan
-        if self.products is None:
-            kept = np.concatenate(self.rows)
-            products = kept @ kept.T
-        else:
-            upper = np.triu(self.products)
-            products = upper + np.triu(upper, 1).T
-        return float(_of_products(products[None], self.q, self.preset, self.count - len(products))[0])
+        if self.q < 2 and isinstance(self.sums, FourierProducts) and self.sums.products is not None:
+            warnings.warn(
+                f"vendi with kernel=rbf and q={self.q:g} over {count:,} rows is low, since it can see no more than "
+                f"{len(matrix):,} features; a larger rank= is closer, and q=2 converges sooner.",
+                DivfastWarning,
+                stacklevel=2,
+            )
+        return float(of_products(matrix[None], self.q, self.preset, count - len(matrix))[0])
+
+
+def _applies(*, kernel: str, **_: Any) -> Sequence[str]:
+    # The cosine kernel came first and has no parameters; its signatures stay as they were.
+    return ("q",) if kernel == "cosine" else ("q", "kernel", "scale", "rank", "seed")
 
 
 @metric(
@@ -132,10 +124,25 @@ class VendiCorpus:
     higher="more diverse",
     bounds=(1, None),
     corpus=VendiCorpus,
-    parameters={"q": positive_real},
+    parameters={
+        "q": positive_real,
+        "kernel": choice("cosine", "rbf"),
+        "scale": positive_real,
+        "rank": positive_int,
+        "seed": natural,
+    },
+    applies=_applies,
 )
 def vendi(
-    rows: NDArray[np.float32], groups: NDArray[np.int64], *, q: float = 1.0, preset: Preset = "default"
+    rows: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    *,
+    q: float = 1.0,
+    kernel: str = "cosine",
+    scale: float = SCALE,
+    rank: int = RANK,
+    seed: int = 0,
+    preset: Preset = "default",
 ) -> NDArray[np.float64]:
     """Effective number of different samples of a group: the exponential of the entropy of their similarities.
 
@@ -148,6 +155,14 @@ def vendi(
     q : float
         Order, in (0, inf]: small ones count rare kinds of samples fully, ``inf`` sees the commonest kind
         alone.
+    kernel : str
+        What similarity is: ``cosine``, or ``rbf``, which is ``exp(-|x - y|^2 / (2 scale^2))``.
+    scale : float
+        Of the RBF kernel: at which distance vectors begin to count as different. Unit rows are at most 2 apart.
+    rank : int
+        Of the RBF kernel, where there are more than 2 rank samples: how many random frequencies stand in for it.
+    seed : int
+        Draws them.
     preset : str
         ``paper`` raises eigenvalues below 1e-12 to it instead of dropping them, and gives 1 to a group
         without a sample, as the published code does.
@@ -168,10 +183,19 @@ def vendi(
     but for the rounding of float32 norms, and those up to 1e-12 are dropped. Equal to the reference to 1e-6
     relative.
 
+    With ``kernel=rbf`` the matrix is ``K / n`` of the kernel, up to 2 rank samples: exact, O(K^2 d + K^3). Beyond,
+    it is that of random Fourier features, ``[cos w.x, sin w.x] / sqrt(rank)`` for `rank` frequencies w drawn from a
+    normal distribution of deviation 1 / scale: O(K rank (d + rank)) time, (2 rank)^2 numbers. A kernel of features
+    is off by about ``1 / sqrt(2 rank)`` at each entry, which spreads over small eigenvalues: the score can be no
+    more than 2 rank and is low where it comes near. At q = 1 it converges slowly (26.1 for 27.9 with rank = 1000 in
+    one of our trials; a warning says so), at q = 2 and above soon (5.998 for 5.999). `rke` with ``kernel=rbf`` is q
+    = 2 with no features.
+
     References
     ----------
     Friedman and Dieng (2023), "The Vendi Score: A Diversity Evaluation Metric for Machine Learning", arXiv
-    2210.02410. Pasarkar and Dieng (2023), "Cousins of the Vendi Score", arXiv 2310.12952, for the orders.
+    2210.02410. Pasarkar and Dieng (2023), "Cousins of the Vendi Score", arXiv 2310.12952, for the orders. Ospanov et
+    al. (2024), "Towards a Scalable Reference-Free Evaluation of Generative Models", arXiv 2407.02961, for the features.
 
     Examples
     --------
@@ -181,29 +205,17 @@ def vendi(
     >>> round(report["vendi"].mean, 4), round(report["vendi:q=2"].mean, 4)
     (2.0, 2.0)
     """
-    d = rows.shape[1]
     sizes = np.diff(groups)
     out = np.full(len(sizes), np.nan)
     if preset == "paper":
         out[sizes == 0] = 1.0
-
-    for g in np.flatnonzero(sizes > d):
-        corpus = VendiCorpus(q=q, preset=preset)
+    largest = rows.shape[1] if kernel == "cosine" else 2 * rank
+    for g in np.flatnonzero(sizes > largest):
+        corpus = VendiCorpus(q=q, kernel=kernel, scale=scale, rank=rank, seed=seed, preset=preset)
         corpus.add(rows[groups[g] : groups[g + 1]])
         out[g] = corpus.result()
-    # On one thread: BLAS has its own, and two callers of it slow each other down by far more than a half.
-    for index in _equal_sizes(sizes, np.flatnonzero((sizes > 0) & (sizes <= d)), d):
-        k = int(sizes[index[0]])
-        block = rows[groups[index][:, None] + np.arange(k)].astype(np.float64)  # [b, K, d]
-        out[index] = _of_products(block @ block.transpose(0, 2, 1), q, preset)
+    for index, products in grams(rows, groups, np.flatnonzero((sizes > 0) & (sizes <= largest))):
+        if kernel == "rbf":
+            to_rbf(products, scale)
+        out[index] = of_products(products, q, preset)
     return out
-
-
-def _equal_sizes(sizes: NDArray[np.int64], index: NDArray[np.int64], d: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the groups of `index` in batches of one size, each small enough to be copied."""
-    order = index[np.argsort(sizes[index], kind="stable")]
-    for same in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):
-        if len(same):
-            step = max(1, _BATCH_BYTES // (8 * int(sizes[same[0]]) * d))
-            for start in range(0, len(same), step):
-                yield same[start : start + step]

@@ -144,7 +144,8 @@ def read(
     id_field: str | None = None,
     prompt_field: str | None = None,
     columns: Sequence[str] | None = None,
-    aligned: Sequence[str] = (),
+    sample_columns: Sequence[str] = (),
+    as_json: bool = False,
     prompts: str | Path | None = None,
     on_error: str = "fail",
     keep_reasoning: bool = False,
@@ -165,8 +166,10 @@ def read(
         Names of these fields where they are unusual.
     columns : sequence of str, optional
         Which further fields to carry along; by default those that are known (``correct``, ``scores``, ``gold``, ...).
-    aligned : sequence of str
-        Which of these hold a value for every sample, beside those of the known ones that do.
+    sample_columns : sequence of str
+        Fields of other names to carry along that have a value for every sample.
+    as_json : bool
+        Carry values as JSON text, all of them: then ``42``, ``42.0`` and ``"42"`` differ.
     prompts : str or Path, optional
         A second file with an id and a prompt in each record, for dumps that have no prompts: the input of a batch,
         the problems of a benchmark, the requests of a run.
@@ -208,7 +211,8 @@ def read(
         id_field=id_field,
         prompt_field=prompt_field,
         columns=None if columns is None else tuple(columns),
-        aligned=tuple(aligned),
+        sample_columns=tuple(sample_columns),
+        as_json=as_json,
         prompts=None if prompts is None else str(prompts),
         on_error=on_error,
         keep_reasoning=keep_reasoning,

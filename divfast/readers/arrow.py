@@ -84,7 +84,7 @@ def _outputs(schema: pa.Schema, reading: Reading) -> tuple[str, bool]:
 
 def records_of(batch: pa.RecordBatch, layout: Layout, first_row: int, reading: Reading) -> Records:
     """Return the rows of a table as records; row numbers stand for lines."""
-    n = len(batch)
+    n, options = len(batch), reading.options
     outputs = batch.column(layout.outputs)
     if layout.single:
         values, lengths = outputs, np.ones(n, np.int64)
@@ -104,10 +104,11 @@ def records_of(batch: pa.RecordBatch, layout: Layout, first_row: int, reading: R
     per_sample, per_prompt = {}, {}
     for name, column in layout.carried.items():
         values_ = batch.column(column)
-        if name not in reading.options.per_sample:
-            per_prompt[name] = plain(values_)
+        write = _as_json if options.as_json else plain
+        if not options.is_per_sample(name):
+            per_prompt[name] = write(values_)
         elif (aligned := _aligned(name, values_, layout, lengths, lines, reading)) is not None:
-            per_sample[name] = plain(aligned)
+            per_sample[name] = write(aligned)
     for name in layout.meta:
         for value in pc.unique(batch.column(name).drop_null())[:2].to_pylist():
             if isinstance(value, str):

@@ -18,7 +18,6 @@ from divfast.readers.records import (
     QUALIFIERS,
     Reading,
     Records,
-    column,
     note_meta,
 )
 from divfast.readers.source import Source
@@ -105,10 +104,10 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], line: int, reading
         found = [raw[known] for known in (name, *ALIASES.get(name, ())) if known in raw]
         if not found:
             continue
-        if name in reading.options.per_sample:
+        if reading.options.is_per_sample(name):
             per_sample[name] = _per_sample(name, found[0], bounds, lines, reading)
         else:
-            per_prompt[name] = column(_values(found[0]))
+            per_prompt[name] = reading.options.column(_values(found[0]))
     return Records(
         text=Ragged(*batch["text"]),
         bounds=bounds,
@@ -126,10 +125,10 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], line: int, reading
 def _per_sample(
     name: str, raw: Ragged, bounds: NDArray[np.int64], lines: NDArray[np.int64], reading: Reading
 ) -> pa.Array:
-    flags = _core.json_flags(raw.values, raw.offsets, bounds)
+    flags = None if reading.options.as_json else _core.json_flags(raw.values, raw.offsets, bounds)
     if flags is not None and np.any(flags >= 0):
         return pa.array(flags == 1, mask=flags < 0)
-    return column(_flat(name, _values(raw), np.diff(bounds).tolist(), lines, reading))
+    return reading.options.column(_flat(name, _values(raw), np.diff(bounds).tolist(), lines, reading))
 
 
 def _values(raw: Ragged) -> list[Any]:

@@ -51,7 +51,8 @@ class ReadOptions:
     id_field: str | None = None
     prompt_field: str | None = None
     columns: tuple[str, ...] | None = None
-    aligned: tuple[str, ...] = ()
+    sample_columns: tuple[str, ...] = ()
+    as_json: bool = False
     on_error: str = "fail"
     keep_reasoning: bool = False
     prompts: str | None = None
@@ -75,14 +76,21 @@ class ReadOptions:
         return (self.prompt_field,) if self.prompt_field else PROMPT_FIELDS
 
     @property
-    def per_sample(self) -> tuple[str, ...]:
-        """Fields with one value a sample."""
-        return (*PER_SAMPLE_FIELDS, *self.aligned)
-
-    @property
     def wanted(self) -> tuple[str, ...]:
         """Columns to carry along."""
-        return (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS) if self.columns is None else self.columns
+        named = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS) if self.columns is None else self.columns
+        return tuple(dict.fromkeys((*named, *self.sample_columns)))
+
+    def is_per_sample(self, name: str) -> bool:
+        """Whether a column has one value a sample."""
+        return name in PER_SAMPLE_FIELDS or name in self.sample_columns
+
+    def column(self, values: Sequence[Any]) -> pa.Array:
+        """Return an Arrow column: booleans, numbers and strings as they are, anything else or mixed as JSON text.
+
+        With `as_json` every value is JSON text, from which it can be told what it was.
+        """
+        return _as_json(values) if self.as_json else _as_they_are(values)
 
 
 class Reading:
@@ -233,7 +241,7 @@ class RecordBuilder:
         columns = columns or {}
         for name in self._reading.options.wanted:
             value = first_of(columns, (name, *ALIASES.get(name, ())))
-            if name in self._reading.options.per_sample and value is not None:
+            if self._reading.options.is_per_sample(name) and value is not None:
                 value = self._aligned(name, value, len(outputs), line)
             if value is not None and name not in self._columns:
                 self._columns[name] = [None] * len(self._ids)
@@ -284,15 +292,16 @@ class RecordBuilder:
             return
         bounds = np.array(self._bounds, np.int64)
         counts = np.diff(bounds)
+        options = self._reading.options
         per_sample, per_prompt = {}, {}
         for name, values in self._columns.items():
-            if name in self._reading.options.per_sample:
+            if options.is_per_sample(name):
                 flat: list[Any] = []
                 for value, many in zip(values, counts, strict=True):
                     flat.extend(value if isinstance(value, list) else [value] * int(many))
-                per_sample[name] = column(flat)
+                per_sample[name] = options.column(flat)
             else:
-                per_prompt[name] = column(values)
+                per_prompt[name] = options.column(values)
         yield Records(
             text=Ragged.from_strings(self._texts),
             bounds=bounds,
@@ -319,8 +328,7 @@ def first_of(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((value for name in names if (value := columns.get(name)) is not None), None)
 
 
-def column(values: Sequence[Any]) -> pa.Array:
-    """Return an Arrow column: booleans, numbers and strings as they are, anything else or mixed as JSON text."""
+def _as_they_are(values: Sequence[Any]) -> pa.Array:
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pa.nulls(len(values))
@@ -334,4 +342,8 @@ def column(values: Sequence[Any]) -> pa.Array:
     except (OverflowError, UnicodeEncodeError):
         # A number beyond any float, or a lone surrogate: as JSON text nothing is lost.
         pass
+    return _as_json(values)
+
+
+def _as_json(values: Sequence[Any]) -> pa.Array:
     return pa.array([None if value is None else json.dumps(value) for value in values], pa.large_string())

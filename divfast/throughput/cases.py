@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from divfast.errors import DivfastError, nearest
 from divfast.throughput import (
+    clusters,
     commands,
     duplicates,
     lexical,
     overlapping,
     pairs,
     programs,
+    quality,
     reading,
+    selecting,
     self_bleu,
     semantic,
     texts,
+    vectors,
 )
 from divfast.throughput.case import Case
 
@@ -25,7 +29,11 @@ CASES = (
     *programs.CASES,
     *duplicates.CASES,
     *overlapping.CASES,
+    *quality.CASES,
     *semantic.CASES,
+    *vectors.CASES,
+    *selecting.CASES,
+    *clusters.CASES,
     *reading.CASES,
     *commands.CASES,
 )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from divfast.throughput.case import Absent, Place
 
-_SEED = 20260
+SEED = 20260
 _WORDS = 30_000
 
 
@@ -30,7 +30,7 @@ def _vocabulary(rng: np.random.Generator) -> NDArray[np.object_]:
 
 def zipf_texts(prompts: int, samples: int, words: int) -> Iterator[list[str]]:
     """Yield the samples of each prompt: words drawn by Zipf's law, a full stop after one in fifteen."""
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(SEED)
     plain = _vocabulary(rng)
     frequency = 1 / np.arange(1, _WORDS + 1) ** 1.05
     bounds = np.cumsum(frequency / frequency.sum())
@@ -43,7 +43,7 @@ def zipf_texts(prompts: int, samples: int, words: int) -> Iterator[list[str]]:
 
 def unit_vectors(rows: int, dimensions: int) -> NDArray[np.float32]:
     """Return unit rows as crowded as sentence embeddings: half of each is common to all, spectrum falling."""
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(SEED)
     scale = 1 / np.sqrt(np.arange(1, dimensions + 1))
     own = rng.standard_normal((rows, dimensions)) * scale
     common = rng.standard_normal(dimensions) * scale

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast import engine
 from divfast.samples import Samples
 from divfast.throughput import inputs
 from divfast.throughput.case import Absent, Case, Goal, Implementation, Place, Prepared, Tolerance
@@ -73,6 +74,34 @@ def _vendi_pooled_paper(dtype: str) -> Any:
         )
 
     return prepare
+
+
+def _pairs(place: Place, *, samples: int, dimensions: int, nearest: int) -> Prepared:
+    from divfast.similarity import pairs
+
+    rows = inputs.unit_vectors(samples, dimensions)
+    return Prepared(
+        lambda: pairs(rows, nearest=nearest),
+        lambda found: {"similarity": found.similarity.astype(float)},
+        {"samples": samples},
+    )
+
+
+def _pairs_faiss(place: Place, *, samples: int, dimensions: int, nearest: int) -> Prepared:
+    try:
+        import faiss
+    except ImportError:
+        raise Absent("faiss is not installed: pip install 'divfast[cluster]'") from None
+    rows = inputs.unit_vectors(samples, dimensions)
+    faiss.omp_set_num_threads(engine.threads())
+    index = faiss.IndexFlatIP(dimensions)
+    index.add(rows)
+    return Prepared(
+        # One more: a row finds itself.
+        lambda: index.search(rows, nearest + 1),
+        lambda found: {"similarity": found[0][:, 1:].astype(float)},
+        {"samples": samples},
+    )
 
 
 def _novel(place: Place, dumps: str, prompts: int) -> list[list[str]]:
@@ -147,6 +176,22 @@ CASES = (
         ),
         Tolerance(relative=1e-6),
         Goal(ratio=300),
+    ),
+    Case(
+        "pairs",
+        "every sample's nearest among all, beside exhaustive search, from vectors in memory",
+        tuple(
+            {"samples": samples, "dimensions": 384, "nearest": nearest}
+            for samples, nearest in ((10_000, 1), (20_000, 1), (20_000, 10), (100_000, 1), (100_000, 10))
+        ),
+        {"samples": 1000, "dimensions": 384, "nearest": 10},
+        (
+            Implementation("divfast", _pairs, ("numpy",)),
+            Implementation("faiss", _pairs_faiss, ("faiss-cpu", "numpy")),
+        ),
+        # Rounding of float32 products, on both sides.
+        Tolerance(absolute=3e-6),
+        Goal(ratio=1),
     ),
     Case(
         "encode",

@@ -57,6 +57,7 @@ class EncoderView:
     def __init__(self, encoder: Encoder, *, cache: bool = True, progress: Progress | None = None) -> None:
         self.encoder = encoder
         self._progress = progress
+        self._last: tuple[Samples, NDArray[np.float32]] | None = None
         self._counts = {"texts": 0, "unique": 0, "cached": 0, "encoded": 0}
         with quiet():
             ((_, probe),) = encode(encoder, [""])
@@ -76,7 +77,13 @@ class EncoderView:
 
     def build(self, samples: Samples) -> NDArray[np.float32]:
         """Return the unit row of every sample, ``float32[n, d]``."""
-        text = samples.text
+        # Two views of one encoder ask for the same block.
+        if self._last is None or self._last[0] is not samples:
+            self._last = samples, self.encode(samples.text)
+        return self._last[1]
+
+    def encode(self, text: Ragged) -> NDArray[np.float32]:
+        """Return the unit row of every text, ``float32[n, d]``; equal ones are encoded once."""
         first = _core.first_equal(text.values, text.offsets, threads=engine.threads())
         unique, inverse = np.unique(first, return_inverse=True)
         distinct = text.take(unique)

@@ -1,0 +1,134 @@
+"""``divfast verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from divfast.cli import options
+
+if TYPE_CHECKING:
+    from divfast.quality.verified import Verification
+
+
+@click.command()
+@click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
+@click.option(
+    "--as",
+    "verifier",
+    type=click.Choice(options.VERIFIERS),
+    required=True,
+    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. cruxeval: the "
+    "same Python literal. truthfulqa: a reference stands in it. exact: equal but for case and white space. regex: "
+    "what --pattern captures is. labels: the dump knows already.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(options.PRESETS),
+    default="default",
+    show_default=True,
+    help="paper reproduces the published code of arXiv 2604.16027, quirks included (math, gsm8k, truthfulqa).",
+)
+@click.option(
+    "--pattern", metavar="REGEX", help="For regex: one group, around the answer; the last match counts."
+)
+@click.option(
+    "--labels",
+    metavar="NAME",
+    default="correct",
+    show_default=True,
+    help="For labels: the field with the verdicts, true and false or 1 and 0.",
+)
+@click.option(
+    "--gold",
+    metavar="NAME",
+    help="Field with the right answer, or a list of them. Default: gold, else references.",
+)
+@click.option("--json-field", metavar="NAME", help="Judge this field of samples that are JSON objects.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=10.0,
+    show_default=True,
+    help="Processor time for one sample, where a verifier parses it; one that takes longer counts as wrong.",
+)
+@click.option("--keep", multiple=True, metavar="NAME", help="A further field to write again; repeatable.")
+@options.seed("bootstrap interval")
+@options.reading
+@options.join
+@options.working
+@options.formats("table", "json", "csv", "md")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="FILE",
+    help="JSON Lines, compressed where the name ends in .gz. Default: beside the dump, as NAME.verified.jsonl.",
+)
+@options.debug
+def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | None, **settings: Any) -> None:
+    """Judge every sample right or wrong, and write the dump again with the verdicts.
+
+    The new dump has a field correct with a verdict for every output, and why: extracted is the answer that was found
+    in it, expected what it was compared with, error what went wrong. Then score its accuracy, pass@k and majority
+    votes, or the diversity of what is right:
+
+    \b
+      divfast score dump.verified.jsonl -m accuracy -m pass_at_k:k=5 -m majority
+      divfast score dump.verified.jsonl --where correct
+
+    No code that a model wrote is run. A run that was interrupted goes on where it stood.
+
+    \b
+    Example:
+      divfast verify dump.jsonl --as math -o dump.verified.jsonl
+    """
+    from divfast.cli import progress, render
+    from divfast.dumps import stem
+    from divfast.quality.verified import verify as verify_dump
+    from divfast.readers import find_dumps
+
+    paths = find_dumps(dumps)
+    if output is not None and len(paths) > 1 and not join:
+        raise click.UsageError("-o names one file: verify the dumps one by one, leave it out, or say --join.")
+    done = []
+    for parts in [paths] if join else [[path] for path in paths]:
+        if output is None and str(parts[0]) == "-":
+            raise click.UsageError("standard input has no name: say where to write with -o FILE.")
+        file = Path(output) if output else parts[0].with_name(f"{stem(parts[0])}.verified.jsonl")
+        with progress.bars() as shown:
+            done.append(verify_dump(parts, output=file, progress=shown, **settings))
+        for remark in render.reading_remarks(done[-1].run["dumps"][0]["counts"], done[-1].run["dumps"]):
+            click.echo(remark, err=True)
+        click.echo(f"Wrote {file}.", err=True)
+    click.echo(_text(done, form or "table"))
+
+
+def _text(done: list[Verification], form: str) -> str:
+    """Return a summary as ``table``, ``json``, ``csv`` or ``md``."""
+    from divfast.cli import flat, render
+
+    found = [one.to_dict() for one in done]
+    if form == "json":
+        return flat.as_json({"results": found})
+    if form in ("csv", "md"):
+        write = flat.as_csv if form == "csv" else flat.as_md
+        left = ("interval", "errors", "run")
+        named = [{key: value for key, value in one.items() if key not in left} for one in found]
+        return write(list(named[0]), [list(row.values()) for row in named])
+    counts = ["prompts", "samples", "correct", "incorrect", "no_verdict", "unparseable"]
+    rows = []
+    for one, row in zip(done, found, strict=True):
+        share = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+        low, high = row["interval"]
+        between = "" if low is None else f"{low:.2%} to {high:.2%}"
+        name = ", ".join(part for part in (one.model, one.task) if part) or one.run["dumps"][0]["dump"]
+        rows.append([name, share, between, *(f"{row[key]:,}" for key in counts)])
+    headers = ["dump", "accuracy", "95% interval", *(name.replace("_", " ") for name in counts)]
+    parts = [render.table(headers, rows, right=headers[1:], wrap=("dump",))]
+    for one in done:
+        parts += ["", *(f"{many:,} x {what}" for what, many in one.errors.items()), str(one.signature)]
+    return "\n".join(parts)

@@ -1,0 +1,387 @@
+"""A dump with a verdict on every sample, written beside it and never in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib.metadata
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import divfast
+from divfast import _core, engine
+from divfast.deduplicated import check_files
+from divfast.dumps import Progress, block_limits
+from divfast.errors import DataError, MetricError
+from divfast.output import write_whole
+from divfast.quality.journal import Journal
+from divfast.quality.verifiers import (
+    PRESETS,
+    Question,
+    Settings,
+    Verdict,
+    Verifier,
+    find_verifier,
+    open_judging,
+)
+from divfast.readers import Blocks, find_dumps, read
+from divfast.readers.records import META_FIELDS, PER_PROMPT_FIELDS, PER_SAMPLE_FIELDS
+from divfast.readers.source import Source
+from divfast.result import Signature, run_facts
+from divfast.samples import Ragged, Samples
+from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+
+# What is written of every sample, instead of what an earlier run wrote there.
+WRITTEN = ("correct", "extracted", "expected", "error")
+
+
+@dataclass
+class Verification:
+    """What a verifier said of a dump, in all.
+
+    Attributes
+    ----------
+    accuracy : float
+        Mean over prompts of the share of right samples, among those with a verdict; NaN where there is none.
+    interval : (float, float)
+        Its 95% bootstrap interval over prompts.
+    prompts, samples, correct, incorrect : int
+        Counts.
+    unparseable : int
+        Samples without an answer that could be compared; they count as incorrect.
+    errors : Mapping[str, int]
+        What went wrong, and in how many samples; those with neither ``correct`` nor ``incorrect`` have no verdict.
+    """
+
+    verifier: str
+    accuracy: float
+    interval: tuple[float, float]
+    prompts: int
+    samples: int
+    correct: int
+    incorrect: int
+    unparseable: int
+    errors: Mapping[str, int]
+    signature: Signature
+    model: str | None
+    task: str | None
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values; NaN is None."""
+        low, high = self.interval
+        return {
+            "model": self.model,
+            "task": self.task,
+            "verifier": self.verifier,
+            "accuracy": _number(self.accuracy),
+            "interval": [_number(low), _number(high)],
+            "prompts": self.prompts,
+            "samples": self.samples,
+            "correct": self.correct,
+            "incorrect": self.incorrect,
+            "no_verdict": self.samples - self.correct - self.incorrect,
+            "unparseable": self.unparseable,
+            "errors": dict(self.errors),
+            "signature": str(self.signature),
+            "run": self.run,
+        }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def verify(
+    source: str | Path | Sequence[str | Path],
+    verifier: str,
+    output: str | Path,
+    *,
+    preset: str = "default",
+    pattern: str | None = None,
+    labels: str = "correct",
+    gold: str | None = None,
+    json_field: str | None = None,
+    limit: float = Settings.limit,
+    keep: Sequence[str] = (),
+    seed: int = 0,
+    threads: int | None = None,
+    memory: int | None = None,
+    progress: Progress | None = None,
+    **reading: Any,
+) -> Verification:
+    """Judge every sample of a dump, and write the dump again with the verdicts.
+
+    Parameters
+    ----------
+    source : str, Path, or a sequence of these
+        A dump; several are parts of one.
+    verifier : str
+        ``math``, ``gsm8k``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
+    output : str or Path
+        A file of JSON Lines, compressed where its name ends in ``.gz``: ``input_id``, ``prompt``, ``outputs``, the
+        columns of the dump that are known, and ``correct``, ``extracted``, ``expected`` and ``error``. There whole or
+        not at all.
+    preset : {"default", "paper"}
+        ``paper`` reproduces the published code of arXiv 2604.16027.
+    pattern : str, optional
+        For ``regex``: a regular expression with one group.
+    labels : str
+        For ``labels``: the column with the verdicts.
+    gold : str, optional
+        The column with the right answer, or a list of them, instead of ``gold`` and ``references``.
+    json_field : str, optional
+        Judge this field of samples that are JSON objects.
+    limit : float
+        Seconds of processor time that a verifier which parses may take for one sample.
+    keep : sequence of str
+        Further columns of the dump to write again.
+    seed : int
+        Of the bootstrap.
+    threads, memory, progress, **reading
+        As in `divfast.score`.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    DivfastError
+        Where the dump has no gold answers, cannot be read, or the file cannot be written.
+
+    Notes
+    -----
+    Samples are judged a block at a time. Verifiers that parse what a model wrote run in processes of their own, one for
+    each thread: a sample that takes longer than `limit`, or ends the process, counts as wrong and says why. Their
+    verdicts are kept beside the file until it is whole, so the same call goes on where an interrupted one stood.
+    The texts are those that were read: reasoning is stripped unless it was kept.
+    """
+    started = time.perf_counter()
+    chosen = find_verifier(verifier)
+    settings = Settings(preset, pattern, labels, json_field, limit)
+    _check(chosen, settings)
+    dumps = [source] if isinstance(source, (str, Path)) else list(source)
+    check_files(dumps, output, None, join=True)
+    paths = find_dumps(dumps)
+    # Of samples without a verdict the old one is not kept either.
+    kept = [
+        name for name in (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *keep) if name not in WRITTEN
+    ]
+    needed = (gold,) if gold is not None and chosen.columns(settings) else chosen.columns(settings)
+    sample_columns = chosen.sample_columns(settings)
+    with engine.use_threads(threads), engine.use_memory(memory):
+        blocks = read(
+            paths,
+            columns=list(dict.fromkeys([*kept, *needed])),
+            sample_columns=sample_columns,
+            as_json=True,
+            **{**block_limits(memory), **reading},
+        )
+        tally = _Tally(chosen, settings)
+
+        def write(temporary: Path) -> None:
+            with _opened(temporary, Path(output)) as file:
+                for record in _records(blocks, tally, kept, gold, Path(output), progress):
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            if tally.found == 0:
+                raise _lacking(blocks, chosen.name, [*needed, *sample_columns], paths[0])
+
+        write_whole({Path(output): write})
+        _journal_path(Path(output)).unlink(missing_ok=True)
+    return tally.result(blocks, seed, time.perf_counter() - started)
+
+
+def _check(verifier: Verifier, settings: Settings) -> None:
+    if settings.preset not in PRESETS:
+        raise MetricError(
+            f"unknown preset {settings.preset!r}.", remedy=f"There are {' and '.join(PRESETS)}."
+        )
+    if settings.preset not in verifier.presets:
+        raise MetricError(f"{verifier.name} has no preset {settings.preset}.", remedy="Leave out --preset.")
+    if settings.pattern is not None and verifier.name != "regex":
+        raise MetricError("a pattern is for regex.", remedy="Say --as regex, or leave out --pattern.")
+    if not settings.limit > 0:
+        raise MetricError(f"the limit must be greater than 0 seconds, got {settings.limit:g}.")
+    verifier.check(settings)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, name: Path) -> Iterator[IO[str]]:
+    with contextlib.ExitStack() as stack:
+        raw: Any = stack.enter_context(path.open("wb"))
+        if name.suffix == ".gz":
+            # No time and no name in it: the same dump gives the same bytes.
+            raw = stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
+        yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
+
+
+def _journal_path(output: Path) -> Path:
+    return output.with_name(f".{output.name}.verdicts")
+
+
+def _records(
+    blocks: Blocks,
+    tally: _Tally,
+    kept: Sequence[str],
+    gold: str | None,
+    output: Path,
+    progress: Progress | None,
+) -> Iterator[dict[str, Any]]:
+    journal = None
+    if tally.verifier.isolated(tally.settings) or tally.verifier.judging is not None:
+        journal = Journal(_journal_path(output), str(tally.recipe))
+    try:
+        with open_judging(tally.verifier, tally.settings) as judging:
+            for block in blocks:
+                found: list[list[Verdict]] = []
+                questions = list(_questions(block))
+                asked = questions if gold is None else [_with_gold(one, gold) for one in questions]
+                for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
+                    found.append(verdicts)
+                    if progress is not None:
+                        progress(*blocks.position, "bytes")
+                tally.add(block, found)
+                for question, verdicts in zip(questions, found, strict=True):
+                    yield _record(question, verdicts, kept, block.meta)
+    finally:
+        if journal is not None:
+            tally.reused = journal.reused
+            journal.close(done=False)
+
+
+def _questions(block: Samples) -> Iterator[Question]:
+    def decoded(column: pa.Array) -> list[Any]:
+        return [None if text is None else json.loads(text) for text in column.to_pylist()]
+
+    per_sample = {name: decoded(column) for name, column in block.per_sample.items()}
+    per_prompt = {name: decoded(column) for name, column in block.per_prompt.items()}
+    names = zip(block.ids.to_pylist(), block.prompts.to_pylist(), strict=True)
+    for group, (name, prompt) in enumerate(names):
+        start, stop = int(block.groups[group]), int(block.groups[group + 1])
+        columns = {key: values[group] for key, values in per_prompt.items()}
+        columns |= {key: values[start:stop] for key, values in per_sample.items()}
+        yield Question(block.outputs(group), columns, name, prompt)
+
+
+def _with_gold(question: Question, name: str) -> Question:
+    return replace(question, columns={"gold": question.columns.get(name)})
+
+
+def _record(
+    question: Question, verdicts: Sequence[Verdict], kept: Iterable[str], meta: Mapping[str, Any]
+) -> dict[str, Any]:
+    record: dict[str, Any] = {"input_id": question.id, "prompt": question.prompt, "outputs": question.outputs}
+    for name in kept:
+        value = question.columns.get(name)
+        value = meta.get(name) if value is None else value
+        if value is not None and value != [None] * len(question.outputs):
+            record[name] = value
+    record["correct"] = [verdict.correct for verdict in verdicts]
+    record["extracted"] = [verdict.extracted for verdict in verdicts]
+    record["expected"] = next((one.expected for one in verdicts if one.expected is not None), None)
+    if any(verdict.error for verdict in verdicts):
+        record["error"] = [verdict.error for verdict in verdicts]
+    return record
+
+
+class _Tally:
+    """What was said so far."""
+
+    def __init__(self, verifier: Verifier, settings: Settings) -> None:
+        self.verifier = verifier
+        self.settings = settings
+        self.reused = 0
+        self.found = 0
+        self._counts: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._accuracy: list[NDArray[np.float64]] = []
+        self._print = self._gold = 0
+
+    @property
+    def recipe(self) -> Signature:
+        """All that changes a verdict, beside the data."""
+        settings = self.settings
+        parts: dict[str, Any] = {"verifier": self.verifier.version, "preset": settings.preset}
+        if self.verifier.name == "regex":
+            parts["pattern"] = json.dumps(settings.pattern).replace("|", "\\u007c")
+        if self.verifier.name == "labels":
+            parts["labels"] = settings.labels
+        if settings.json_field is not None:
+            parts["json"] = settings.json_field
+        if self.verifier.isolated(settings):
+            parts["limit"] = f"{settings.limit:g}s"
+        if settings.preset == "default":
+            parts |= {name: importlib.metadata.version(name) for name in self.verifier.packages}
+        return Signature(self.verifier.name, parts)
+
+    def add(self, block: Samples, found: Sequence[Sequence[Verdict]]) -> None:
+        """Take the verdicts on one block."""
+        flat = [verdict for verdicts in found for verdict in verdicts]
+        self._print = _core.fingerprint(block.text.values, block.text.offsets, block.groups, self._print)
+        expected = Ragged.from_strings([verdict.expected or "" for verdict in flat])
+        self._gold = _core.fingerprint(expected.values, expected.offsets, block.groups, self._gold)
+        self._counts["prompts"] += len(block)
+        self._counts["samples"] += block.rows
+        self._counts["correct"] += sum(verdict.correct is True for verdict in flat)
+        self._counts["incorrect"] += sum(verdict.correct is False for verdict in flat)
+        self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
+        self._errors.update(verdict.error for verdict in flat if verdict.error)
+        self.found += sum(verdict.error not in ("no gold", "no label") for verdict in flat)
+        for verdicts in found:
+            known = [verdict.correct for verdict in verdicts if verdict.correct is not None]
+            self._accuracy.append(np.array([np.mean(known) if known else np.nan]))
+
+    def result(self, blocks: Blocks, seed: int, seconds: float) -> Verification:
+        """Return it all."""
+        values = np.concatenate(self._accuracy)
+        parts: dict[str, Any] = {"prompts": self._counts["prompts"], "samples": self._counts["samples"]}
+        parts |= self.recipe.parts
+        parts |= {
+            "data": f"{self._print >> 32:08x}",
+            "gold": f"{self._gold >> 32:08x}",
+            "bs": REPLICATES,
+            "rs": seed,
+            "v": divfast.__version__,
+        }
+        ((low, high),) = bootstrap_intervals([values], seed=seed)
+        dump: dict[str, Any] = {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
+        if blocks.skipped:
+            dump["skipped_records"] = list(blocks.skipped)
+        return Verification(
+            verifier=self.verifier.name,
+            accuracy=mean_and_std(values)[0],
+            interval=(low, high),
+            prompts=self._counts["prompts"],
+            samples=self._counts["samples"],
+            correct=self._counts["correct"],
+            incorrect=self._counts["incorrect"],
+            unparseable=self._counts["unparseable"],
+            errors=dict(self._errors.most_common()),
+            signature=Signature(self.verifier.name, parts),
+            model=blocks.meta.get("model"),
+            task=blocks.meta.get("task"),
+            run=run_facts(seconds) | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed},
+        )
+
+
+def _lacking(blocks: Blocks, verifier: str, wanted: Sequence[str], path: Path) -> DataError:
+    """Return what to say where no sample could be judged for want of a column."""
+    first = None if str(path) == "-" else Source(path).first_record
+    there = f"; the fields of its first record are {', '.join(map(str, first))}" if first else ""
+    option = "--labels" if verifier == "labels" else "--gold"
+    return DataError(
+        f"there is no {' or '.join(wanted)} to compare with{there}.",
+        where=blocks.name,
+        remedy=f"Name the field that {verifier} needs with {option}.",
+    )

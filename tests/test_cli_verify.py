@@ -1,0 +1,116 @@
+"""``divfast verify``: what it prints, what it writes, how it ends."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from divfast.cli import main, options
+from divfast.cli.verify import verify
+from divfast.quality import verified, verifiers
+
+
+def run(*args, **more):
+    return CliRunner().invoke(main, ["verify", *map(str, args)], catch_exceptions=False, **more)
+
+
+def dump(path, **columns):
+    records = [
+        {"input_id": "a", "prompt": "?", "outputs": ["so 4", "so 5"], "gold": "4", **columns},
+        {"input_id": "b", "prompt": "?", "outputs": ["7", ""], "gold": "7", **columns},
+    ]
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
+    return path
+
+
+def test_choices_are_those_of_the_library():
+    assert tuple(verifiers.verifiers()) == options.VERIFIERS
+    assert all(parameter.help for parameter in verify.params if parameter.param_type_name == "option")
+    assert all(
+        f"{name}:" in next(p for p in verify.params if p.name == "verifier").help
+        for name in options.VERIFIERS
+    )
+
+
+def test_table_says_how_many_and_how(tmp_path):
+    path = dump(tmp_path / "d.jsonl", model="m", task="t")
+    done = run(path, "--as", "gsm8k", "-o", tmp_path / "out.jsonl")
+    assert done.exit_code == 0
+    assert "m, t" in done.stdout
+    assert "50.00%" in done.stdout
+    assert "gsm8k|prompts:2|samples:4|verifier:1|preset:default|data:" in done.stdout
+    assert done.stderr == f"Wrote {tmp_path / 'out.jsonl'}.\n"
+
+
+def test_beside_the_dump_where_no_file_is_named(tmp_path):
+    dump(tmp_path / "a.jsonl")
+    dump(tmp_path / "b.jsonl")
+    done = run(tmp_path / "*.jsonl", "--as", "gsm8k", "--format", "json")
+    assert done.exit_code == 0
+    assert [one["correct"] for one in json.loads(done.stdout)["results"]] == [2, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("a.jsonl", "a.verified.jsonl", "b.jsonl", "b.verified.jsonl"),
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "md"])
+def test_forms(tmp_path, form):
+    done = run(dump(tmp_path / "d.jsonl"), "--as", "gsm8k", "--format", form)
+    if form == "csv":
+        (row,) = csv.DictReader(io.StringIO(done.stdout))
+        assert (row["accuracy"], row["incorrect"], row["unparseable"]) == ("0.5", "2", "1")
+    else:
+        assert done.stdout.startswith("| model |")
+
+
+def test_errors_are_counted_and_told(tmp_path):
+    path = dump(tmp_path / "d.jsonl")
+    path.write_text(path.read_text() + '{"input_id": "c", "outputs": ["1", null]}\n')
+    done = run(path, "--as", "exact", "-o", tmp_path / "out.jsonl")
+    assert "2 x no gold" in done.stdout
+    assert "Outputs of null" in done.stderr
+
+
+def test_several_dumps_are_one_where_said(tmp_path):
+    one, other = dump(tmp_path / "a.jsonl"), dump(tmp_path / "b.jsonl")
+    out = tmp_path / "out" / "x.jsonl"
+    assert run(one, other, "--as", "exact", "-o", tmp_path / "x.jsonl").exit_code == 2
+    assert run("-", "--as", "exact", input="").exit_code == 2
+    out.parent.mkdir()
+    assert run(one, other, "--as", "exact", "-o", out, "--join").exit_code == 0
+    assert [len(json.loads(line)["outputs"]) for line in out.read_text().splitlines()] == [4, 4]
+
+
+def test_options_reach_the_library(tmp_path, monkeypatch):
+    real, seen = verified.verify, {}
+
+    def noting(source, **settings):
+        seen.update(settings, source=source)
+        return real(source, "exact", settings["output"])
+
+    monkeypatch.setattr(verified, "verify", noting)
+    path = dump(tmp_path / "d.jsonl")
+    words = "--as regex --pattern (x) --gold g --json-field j --limit 2 --keep a --keep b --seed 3 --labels l"
+    words += " --preset paper --reader jsonl --memory 1MB --threads 2 --on-error skip"
+    run(path, *words.split(), "-o", tmp_path / "o.jsonl")
+    assert seen["source"] == [Path(path)]
+    assert {key: seen[key] for key in ("verifier", "pattern", "gold", "json_field", "limit", "keep", "seed")} == {
+        "verifier": "regex", "pattern": "(x)", "gold": "g", "json_field": "j", "limit": 2.0, "keep": ("a", "b"),
+        "seed": 3,
+    }  # fmt: skip
+    assert (seen["labels"], seen["preset"], seen["reader"], seen["memory"]) == ("l", "paper", "jsonl", 10**6)
+    assert (seen["threads"], seen["on_error"]) == (2, "skip")
+
+
+def test_missing_gold_is_one_sentence(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"input_id": "a", "outputs": ["1"], "solution_of": "1"}\n')
+    done = run(path, "--as", "exact")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: {path}: there is no gold or references to compare with; the fields of its first record are "
+        "input_id, outputs, solution_of.\n       Name the field that exact needs with --gold.\n"
+    )
