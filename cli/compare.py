@@ -33,7 +33,7 @@ from divfast.cli import options
     "--allow",
     multiple=True,
     metavar="PART",
-    help="Part of the signature that may differ: metric, preset, tok, enc, v; repeatable.",
+    help="Part of the signature that may differ: metric, preset, tok, enc, judge, v; repeatable.",
 )
 @options.seed("bootstrap interval and of the test")
 @options.formats("table", "json", "csv", "md")

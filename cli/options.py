@@ -15,6 +15,7 @@ SCOPES = ("prompt", "first", "pooled")
 PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
 DTYPES = ("float32", "bfloat16", "float16")
+JUDGE_ENGINES = ("transformers", "vllm")
 DEDUPE_SCOPES = ("pooled", "prompt")
 SELECT_SCOPES = ("pooled", "prompt")
 SELECT_METHODS = ("k_centre", "vendi")
@@ -211,13 +212,6 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Field with the answer of every sample, for majority votes.",
         ),
-        click.option(
-            "--scores-field",
-            metavar="NAME",
-            default="scores",
-            show_default=True,
-            help="Field with a score for every sample, for best-of-K.",
-        ),
     )
 
 
@@ -240,7 +234,33 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Vectors instead of an encoder: FILE.npy or FILE.parquet:COLUMN, one row per sample; "
             "{stem} stands for the name of the dump.",
         ),
-        click.option("--no-cache", is_flag=True, help="Do not keep embeddings on disk."),
+        click.option("--no-cache", is_flag=True, help="Do not keep embeddings and judgments on disk."),
+    )
+
+
+def judging(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What judges pairs of samples."""
+    return _all(
+        command,
+        click.option(
+            "--judge",
+            metavar="NAME",
+            help="Classifier of entailment, neutral and contradiction (transformers), by name or folder.",
+        ),
+        click.option(
+            "--judge-dtype",
+            type=click.Choice(DTYPES),
+            default="float32",
+            show_default=True,
+            help="Of the judge.",
+        ),
+        click.option(
+            "--judge-engine",
+            type=click.Choice(JUDGE_ENGINES),
+            default="transformers",
+            show_default=True,
+            help="What runs the judge.",
+        ),
     )
 
 

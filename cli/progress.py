@@ -1,4 +1,4 @@
-"""What long work shows of itself: bytes read, dumps finished, texts encoded, time left."""
+"""What long work shows of itself: bytes read, dumps finished, texts encoded, pairs judged, time left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _PATIENCE_SECONDS = 1.0
-_VERBS = {"bytes": "reading", "dumps": "scoring", "texts": "encoding", "rows": "reading vectors"}
+_VERBS = {
+    "bytes": "reading",
+    "dumps": "scoring",
+    "texts": "encoding",
+    "pairs": "judging",
+    "rows": "reading vectors",
+}
 
 
 @contextlib.contextmanager

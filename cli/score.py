@@ -19,7 +19,7 @@ from divfast.cli import options
     multiple=True,
     metavar="SPEC",
     help="NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
-    "there is an encoder or embeddings.",
+    "there is an encoder or embeddings, and nli where there is a judge.",
 )
 @click.option(
     "--scope",
@@ -46,6 +46,7 @@ from divfast.cli import options
 @options.rarefying
 @options.encoding
 @options.programs
+@options.judging
 @options.partitions
 @options.answering
 @options.reading

@@ -98,6 +98,7 @@ void bind_overlap(py::module_& m);
 void bind_programs(py::module_& m);
 void bind_similarity(py::module_& m);
 void bind_resample(py::module_& m);
+void bind_spectra(py::module_& m);
 void bind_text(py::module_& m);
 void bind_vectors(py::module_& m);
 void bind_text_statistics(py::module_& m);

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
     divfast::bind_overlap(m);
     divfast::bind_programs(m);
     divfast::bind_resample(m);
+    divfast::bind_spectra(m);
     divfast::bind_similarity(m);
     divfast::bind_text(m);
     divfast::bind_vectors(m);

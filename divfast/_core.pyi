@@ -218,6 +218,9 @@ def join_rows(
     In the order of the first row, then of the second; None where there are more than `limit`.
     """
 
+def eigenvalues(matrices: _Floats, threads: int = 0) -> _Floats:
+    """Return the eigenvalues of small symmetric matrices, ``float64[b, k, k]`` to ``float64[b, k]``, in no order."""
+
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""
 

@@ -1,15 +1,16 @@
-"""The places where a metric can run: its own function and accumulator, or the reference by the same name."""
+"""The places where a metric can run: its own function and accumulator, those for a GPU, or the reference by name."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast import device
 from divfast.errors import BackendError
 from divfast.registry import Metric
 from divfast.viewed import concat_rows, plain_rows
@@ -27,10 +28,35 @@ def why_not(metric: Metric, backend: str) -> str | None:
     'ead has no CUDA kernel.'
     """
     if backend == "cuda":
-        return f"{metric.name} has no CUDA kernel."
+        lacks = device.missing() if metric.cuda is not None else None
+        return f"{metric.name} has no CUDA kernel." if metric.cuda is None else lacks and lacks[0]
     if backend == "reference" and importlib.util.find_spec(f"divfast.reference.{metric.name}") is None:
         return f"{metric.name} has no reference version."
     return None
+
+
+def remedy(metric: Metric, backend: str) -> str:
+    """Return what to do where a metric cannot run on a backend, one sentence."""
+    lacks = device.missing() if backend == "cuda" and metric.cuda is not None else None
+    return lacks[1] if lacks else "Use --backend auto; an encoder takes the GPU by itself."
+
+
+def place(metric: Metric, backend: str) -> str:
+    """Return where a metric runs: on the backend that was named; of ``auto`` on a GPU where it can, else the CPU."""
+    if backend != "auto":
+        return backend
+    on_cuda = metric.cuda is not None and device.driver() and why_not(metric, "cuda") is None
+    return "cuda" if on_cuda else "cpu"
+
+
+def fallback(metrics: Iterable[Metric]) -> str | None:
+    """Return which metrics ``auto`` leaves to the CPU though they have a kernel, and why; None where there are none."""
+    on_cpu = [metric for metric in metrics if metric.cuda is not None and place(metric, "auto") == "cpu"]
+    if not on_cpu:
+        return None
+    names = " and ".join(dict.fromkeys(metric.name for metric in on_cpu))
+    reason = why_not(on_cpu[0], "cuda") if device.driver() else "there is no CUDA device."
+    return f"{names} on the CPU: {reason}"
 
 
 def accumulator(metric: Metric, parameters: Mapping[str, Any], backend: str) -> Any:
@@ -39,6 +65,8 @@ def accumulator(metric: Metric, parameters: Mapping[str, Any], backend: str) -> 
         return _NoCorpus()
     if backend == "reference":
         return _ReferenceCorpus(_reference(metric), parameters)
+    if metric.cuda is not None and metric.cuda.corpus is not None and place(metric, backend) == "cuda":
+        return metric.cuda.corpus(**parameters)
     return metric.corpus(**parameters)
 
 
@@ -68,7 +96,9 @@ def per_group(
         orders[at] = max(orders.get(at, 0), order)
     gathered = {at: at[0](rows[at[1]], groups, order) for at, order in orders.items()}
     for (metric, parameters, key), want in zip(calls, wanted, strict=True):
-        if metric.statistics is None or want is None:
+        if metric.cuda is not None and place(metric, backend) == "cuda":
+            yield metric.cuda.function(rows[key], groups, **parameters)
+        elif metric.statistics is None or want is None:
             yield metric.function(rows[key], groups, **parameters)
         else:
             yield metric.statistics.number(gathered[want[0]], **parameters)

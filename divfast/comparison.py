@@ -160,7 +160,8 @@ def compare(
     scopes : sequence of {"prompt", "first", "pooled"}
         Those to compare.
     allow : sequence of str
-        Parts of a signature that may differ: ``metric`` (its parameters), ``tok``, ``enc``, ``preset``, ``v``.
+        Parts of a signature that may differ: ``metric`` (its parameters), ``tok``, ``enc``, ``judge``, ``preset``,
+        ``v``.
     seed : int
         Of the bootstrap and of the sign flips.
 

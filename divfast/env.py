@@ -9,7 +9,10 @@ from divfast.errors import DivfastError
 
 
 def cache_dir() -> Path:
-    """Where embeddings are kept: ``DIVFAST_CACHE``, else ``$XDG_CACHE_HOME/divfast``, else ``~/.cache/divfast``."""
+    """Where embeddings and judgments are kept.
+
+    ``DIVFAST_CACHE``, else ``$XDG_CACHE_HOME/divfast``, else ``~/.cache/divfast``.
+    """
     if explicit := os.environ.get("DIVFAST_CACHE"):
         return Path(explicit)
     base = os.environ.get("XDG_CACHE_HOME")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from divfast.backends import BACKENDS, why_not
+from divfast.backends import remedy as remedy_for
 from divfast.errors import BackendError, MetricError, nearest
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.scope import SCOPES, Scope, check_scope
@@ -15,6 +16,7 @@ from divfast.views.opening import KINDS, Opener, Sources, open_tokenizers
 
 LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
+JUDGED_DEFAULT = ("nli",)
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
 # Draws of k of a prompt's samples: on 800 prompts of 10 their luck moves a mean by 1% to 4% of half its interval, where
 # draws that all prompts share moved it by 4% to 52%. And draws of n of the rows of a corpus.
@@ -117,7 +119,11 @@ def make_plan(
     if backend not in ("auto", *BACKENDS):
         raise BackendError(f"unknown backend {backend!r}.", remedy=nearest(backend, ["auto", *BACKENDS]))
     sources.check()
-    given = metrics or (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if sources.has_vectors else ()))
+    given = metrics or (
+        *LEXICAL_DEFAULT,
+        *(SEMANTIC_DEFAULT if sources.has_vectors else ()),
+        *(JUDGED_DEFAULT if sources.judge is not None else ()),
+    )
     views = open_tokenizers(sources, ())
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
@@ -126,7 +132,7 @@ def make_plan(
     if backend != "auto":
         for spec in specs:
             if reason := why_not(spec.metric, backend):
-                raise BackendError(reason, remedy="Use --backend auto; an encoder takes the GPU by itself.")
+                raise BackendError(reason, remedy=remedy_for(spec.metric, backend))
     kinds = {spec.metric.view: KINDS[spec.metric.view] for spec in specs if spec.metric.view != "tokens"}
     for spec in specs:
         lacking = kinds[spec.metric.view].lacking(sources) if spec.metric.view in kinds else None

@@ -14,12 +14,21 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast.device import OnCuda
 from divfast.errors import MetricError, nearest
 from divfast.kinds import Kind
 
 Preset = Literal["default", "paper"]
 ViewName = Literal[
-    "text", "tokens", "vectors", "prompted vectors", "partition", "rewards", "answers", "programs"
+    "text",
+    "tokens",
+    "vectors",
+    "prompted vectors",
+    "partition",
+    "rewards",
+    "answers",
+    "judgments",
+    "programs",
 ]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
@@ -75,7 +84,8 @@ class Metric:
     on group i alone), *order* (permuting rows within a group changes nothing beyond rounding), *honesty* (undefined
     is NaN, never a made-up number; a preset may say otherwise). Under the presets that `sequential` names, the rows
     are read one after the other as one text, so their order matters and the second law does not hold; what another
-    accumulator has seen is then taken to come behind.
+    accumulator has seen is then taken to come behind. Under those that `streamed` names, one random stream runs through
+    the groups in their order, so a value depends on the groups before it and the first law does not hold either.
 
     `paper` holds what parameters are under the preset ``paper`` where a spec leaves them out.
 
@@ -98,6 +108,8 @@ class Metric:
     per_sample: Callable[..., NDArray[np.float64]] | None = None
     statistics: Statistics | None = None
     sequential: tuple[Preset, ...] = ()
+    streamed: tuple[Preset, ...] = ()
+    cuda: OnCuda | None = None
     origin: str = BUILT_IN
     applies: Callable[..., Sequence[str]] | None = None
 
@@ -161,6 +173,8 @@ def metric(
     per_sample: Callable[..., NDArray[np.float64]] | None = None,
     statistics: Statistics | None = None,
     sequential: tuple[Preset, ...] = (),
+    streamed: tuple[Preset, ...] = (),
+    cuda: OnCuda | None = None,
     applies: Callable[..., Sequence[str]] | None = None,
     paper: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., NDArray[np.float64]]], Callable[..., NDArray[np.float64]]]:
@@ -177,7 +191,8 @@ def metric(
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
         (``float32[n, d]``, unit rows), ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`), ``partition``
         (``int64[n]``, the class of each sample, -1 where there is none), ``rewards`` (``float64[n, 2]``, class and
-        reward, NaN where there is none) or ``answers`` (`divfast.quality.estimators.Answers`).
+        reward, NaN where there is none), ``answers`` (`divfast.quality.estimators.Answers`), ``judgments``
+        (`divfast.judged.JudgedRows`), or ``programs`` (`divfast.views.trees.Programs`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus
@@ -201,6 +216,11 @@ def metric(
         gives those of a corpus, in the order in which the rows were added.
     sequential
         Presets under which a group is one text, its rows in their order, and so the value depends on that order.
+    streamed
+        Presets under which one random stream runs through all groups in order, as in code that draws from one generator
+        throughout: a value then depends on the groups before it. What is read in blocks goes on where it was.
+    cuda
+        What runs in its place on a CUDA device.
     applies
         ``function(**parameters)``: the names of those parameters that have a say while the others have these values.
         Signatures spell them alone, and no spec may set another. By default all.
@@ -223,12 +243,13 @@ def metric(
         kinds = dict(parameters or {})
         if parameters is None and not built_in:
             kinds = plugins.kinds_of(name, keywords)
+        for other, what in ((per_sample, "per_sample"), (cuda.function if cuda else None, "cuda")):
+            if other is not None and _keywords(other) != keywords:
+                raise ValueError(f"metric {name}: {what} has not the parameters of the metric")
         if set(keywords) - {"preset"} != set(kinds):
             raise ValueError(
                 f"metric {name}: parameters {sorted(kinds)} are not the keywords {sorted(keywords)}"
             )
-        if per_sample is not None and _keywords(per_sample) != keywords:
-            raise ValueError(f"metric {name}: per_sample has not the parameters of the metric")
         for taken in (name, *aliases):
             plugins.check_name(taken, function, _METRICS.get(taken))
         entry = Metric(
@@ -247,6 +268,8 @@ def metric(
             per_sample,
             statistics,
             sequential,
+            streamed=streamed,
+            cuda=cuda,
             applies=applies,
             paper=dict(paper or {}),
         )

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from divfast import engine
+from divfast.backends import fallback, place
 from divfast.dumps import AllDumps, Progress, block_limits, short_names, tell_apart
 from divfast.errors import DataError, MetricError
 from divfast.loop import Scored, score_blocks
@@ -36,6 +37,9 @@ def score(
     encoder: str | None = None,
     dtype: str = "float32",
     embeddings: Any = None,
+    judge: str | None = None,
+    judge_dtype: str = "float32",
+    judge_engine: str = "transformers",
     groups: Any = None,
     partition: str = "partition",
     partition_scope: str = "prompt",
@@ -72,8 +76,8 @@ def score(
         them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt. May be
         left out where `embeddings` says it all.
     metrics : sequence of str, optional
-        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, and the semantic one where there is
-        an encoder or embeddings.
+        Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, the semantic one where there is
+        an encoder or embeddings, and ``nli`` where there is a judge.
     scopes : sequence of {"prompt", "first", "pooled"}
         Every prompt's samples; the first sample of every prompt together; all samples together. By
         default prompt and, for the metrics that are defined over a corpus, pooled.
@@ -92,6 +96,13 @@ def score(
         Vectors instead of an encoder, one for each sample in the order of the dump: a ``.npy`` file, a Parquet
         column as ``file.parquet:column``, or an array ``float[n, d]``. ``{stem}`` in a name stands for the name of
         the dump without its suffixes.
+    judge : str, optional
+        For metrics over judged pairs: a transformers classifier of entailment, neutral and contradiction, by name or
+        folder.
+    judge_dtype : {"float32", "bfloat16", "float16"}
+        Of the judge.
+    judge_engine : {"transformers", "vllm"}
+        What runs the judge.
     groups : array of int64[g + 1], optional
         With `embeddings` in memory and no `source`: rows of each prompt. By default one group.
     partition : str
@@ -112,13 +123,14 @@ def score(
     seed : int
         Of the bootstrap and of these draws.
     backend : {"auto", "cpu", "cuda", "reference"}
-        Where metrics run. A named one works or raises.
+        Where metrics run. A named one works or raises; ``auto`` takes the GPU for those that have a kernel where
+        there is one, and says in the report's ``run`` where it did not.
     threads : int, optional
         By default all cores this process may use.
     memory : int, optional
         About how many bytes to work in; smaller blocks are read at a time. Changes no number.
     cache : bool
-        Keep embeddings on disk between calls.
+        Keep embeddings and judgments on disk between calls.
     language : str
         Of the programs, for metrics such as ``ast``: ``python``, ``javascript``, ``typescript``, ``java``, ``c``,
         ``cpp``, ``go``, ``rust``, or ``auto``: what the fence in a sample says, else Python.
@@ -197,6 +209,9 @@ def score(
                 continuation=continuation,
                 stop=tuple(stop),
                 embed=embed,
+                judge=judge,
+                judge_dtype=judge_dtype,
+                judge_engine=judge_engine,
             ),
             vocab_size,
             at_k,
@@ -292,11 +307,13 @@ def _report(
     if plan.per_sample:
         samples = pa.concat_tables([_labelled(part, part.samples, several) for part in scored])
     run = run_facts(seconds) | {
-        "backend": "cpu" if plan.backend == "auto" else plan.backend,
+        "backend": " and ".join(dict.fromkeys(place(spec.metric, plan.backend) for spec in plan.specs)),
         "seed": plan.seed,
         "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
         "dumps": [part.facts for part in scored],
     }
+    if plan.backend == "auto" and (told := fallback(spec.metric for spec in plan.specs)):
+        run["fallback"] = told
     left_out = []
     if not asked and "vectors" not in plan.of_dump:
         left_out.append(

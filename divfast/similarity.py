@@ -298,7 +298,8 @@ def quantiles(
     rank = wanted * (ends[-1] - 1)
     below = np.floor(rank)
     low, high = at(below), at(np.ceil(rank))
-    return low + (high - low) * (rank - below)
+    between: NDArray[np.float64] = low + (high - low) * (rank - below)
+    return between
 
 
 def join(

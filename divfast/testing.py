@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import engine
+from divfast.judged import JudgedRows
 from divfast.quality.estimators import Answers
 from divfast.registry import Preset, ViewName, parse_spec
 from divfast.samples import Ragged
@@ -52,6 +53,8 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
         return Ragged.from_strings(flat), offsets
     if view == "programs":
         return Programs.from_plain(flat), offsets
+    if view == "judgments":
+        return _judged(flat), offsets
     if view == "partition":
         return np.array(flat, np.int64), offsets
     if view == "rewards":
@@ -62,6 +65,35 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
         # Each row is a sample and behind it its prompt.
         return PromptedVectors(unit[0::2].copy(), unit[1::2].copy()), offsets
     return unit, offsets
+
+
+def overlap_judge(texts: Sequence[str], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the verdicts of a judge that needs no model, ``float32[m, 3]``: it looks at words alone.
+
+    A hypothesis whose words are all in the premise is entailed, one that shares none contradicts, others are neutral.
+
+    Examples
+    --------
+    >>> overlap_judge(["a b", "a"], np.array([[0, 1], [1, 0]])).tolist()
+    [[0.75, 0.25, 0.0], [0.25, 0.5, 0.25]]
+    """
+    words = [set(text.split()) for text in texts]
+    out = np.empty((len(pairs), 3), np.float32)
+    for row, (premise, hypothesis) in zip(out, pairs.tolist(), strict=True):
+        shared = len(words[premise] & words[hypothesis])
+        if shared == len(words[hypothesis]):
+            row[:] = 0.75, 0.25, 0.0
+        else:
+            row[:] = (0.25, 0.5, 0.25) if shared else (0.0, 0.25, 0.75)
+    return out
+
+
+def _judged(texts: Sequence[str]) -> JudgedRows:
+    """Return rows with the `overlap_judge`, one prompt, and log-probabilities that depend on the texts alone."""
+    tokens = np.array([1 + len(text) for text in texts], np.float64)
+    prompts = Ragged.from_strings(["a"])
+    of = np.zeros(len(texts), np.int64)
+    return JudgedRows(Ragged.from_strings(texts), overlap_judge, prompts, of, -0.5 - tokens / 4, tokens)
 
 
 def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> list[list[Any]]:
@@ -117,6 +149,7 @@ class Case:
         self.tolerance = SPECTRAL if self.metric.view in ("vectors", "prompted vectors") else REDUCTION
         self.honest = preset == "default"
         self.sequential = preset in self.metric.sequential
+        self.streamed = preset in self.metric.streamed
 
     def __call__(self, groups: Groups) -> NDArray[np.float64]:
         """Return the values of groups."""
@@ -128,7 +161,9 @@ class Case:
         return values
 
     def locality(self, groups: Groups) -> None:
-        """Value i depends on group i alone."""
+        """Value i depends on group i alone, unless one random stream runs through all groups."""
+        if self.streamed:
+            return
         alone = np.array([self([group])[0] for group in groups], np.float64)
         self._same(self(groups), alone, "locality: with the other groups, and alone", groups)
 
@@ -142,8 +177,11 @@ class Case:
             self._same(three, one, "locality: on three threads, and on one", groups, exactly=True)
 
     def order(self, groups: Groups, random: np.random.Generator) -> None:
-        """Permuting rows within a group changes nothing beyond rounding, unless the group is read as one text."""
-        if self.sequential:
+        """Permuting rows within a group changes nothing beyond rounding.
+
+        Unless the group is read as one text, or what is drawn for it comes from a stream.
+        """
+        if self.sequential or self.streamed:
             return
         orders = [random.permutation(len(group)) for group in groups]
         shuffled = [[group[i] for i in order] for group, order in zip(groups, orders, strict=True)]
@@ -168,7 +206,8 @@ class Case:
     def accumulation(self, blocks: Groups) -> None:
         """The accumulator gives the value of one big group, in any split and any merge order.
 
-        Where a group is read as one text, what is merged comes behind.
+        Where a group is read as one text, what is merged comes behind. Where random draws make a value depend on what
+        was drawn before, only the accumulators are compared, with one that was given everything at once.
         """
         if self.metric.corpus is None:
             return
@@ -180,6 +219,9 @@ class Case:
         forwards, backwards, whole = self._corpora(blocks), self._corpora(blocks), self._corpora([[]])[0]
         for block in blocks:
             whole.add(build(self.metric.view, [block])[0])
+        if self.streamed:
+            together = self._corpora([[row for block in blocks for row in block]])[0]
+            expected = reversed_ = np.array([together.result()])
         first, last = forwards[0], backwards[-1]
         for other in forwards[1:]:
             first.merge(other)

@@ -182,9 +182,9 @@ def _passes(
     while start < len(rows):
         stop = min(len(rows), start + high)
         room = max(capacity, m) if stop - start == 1 else capacity
-        asked = (rows, others, tau, start, stop, room, mode)
+        asked: Any = (rows, others, tau, start, stop, room, mode)
         try:
-            i, j, s, found = _join_op(*asked) if tile is None else _launch(*asked, tile)
+            i, j, s, found = _join_op(*asked) if tile is None else _launch(*(*asked, tile))
         except torch.OutOfMemoryError:
             capacity //= 2
             if capacity >= _FEWEST:

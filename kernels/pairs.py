@@ -307,8 +307,17 @@ def pairs(
         )
     if not span[0] < span[1]:
         raise DataError(f"must ascend, got {span}.", where="span")
-    asked = (rows, others, nearest, bins, *map(float, span), [float(t) for t in thresholds], extremes, mode)
-    return Pairs(*(_pairs_op(*asked) if tile is None else _launch(*asked, tile)))
+    asked: Any = (
+        rows,
+        others,
+        nearest,
+        bins,
+        *map(float, span),
+        [float(t) for t in thresholds],
+        extremes,
+        mode,
+    )
+    return Pairs(*(_pairs_op(*asked) if tile is None else _launch(*(*asked, tile))))
 
 
 def quantiles(

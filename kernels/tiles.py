@@ -213,7 +213,8 @@ def programs(device: torch.device, tiles: int, tile: Tile) -> int:
     """Return how many programs to start: as many as run at once, each working through many tiles."""
     if device.type != "cuda":
         return min(tiles, 3)
-    return min(tiles, torch.cuda.get_device_properties(device).multi_processor_count * (8 // tile.warps))
+    units = int(torch.cuda.get_device_properties(device).multi_processor_count)
+    return min(tiles, units * (8 // tile.warps))
 
 
 def with_tiles(run: Callable[[Tile], Any], mode: str, tile: Tile | None) -> Any:

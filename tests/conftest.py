@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from divfast.device import driver
+
+# Looked at when Triton is imported, by whatever test: without a GPU its interpreter runs the kernels.
+if not driver():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DIVFAST_SHARED", ROOT.parent / "shared"))
 

@@ -42,7 +42,7 @@ def test_every_option_of_the_design():
         "--tokenizer", "--vocab-size", "--reader", "--outputs-field", "--id-field", "--prompt-field",
         "--prompts", "--join", "--keep-reasoning", "--on-error", "--format", "-o", "--output", "--threads", "--memory",
         "--seed", "--backend", "--per-sample", "--plugin", "--strict", "--debug", "--at-k", "--at-n", "--draws",
-        "--where", "--correct-field", "--answers-field", "--scores-field",
+        "--where", "--correct-field", "--answers-field",
     }  # fmt: skip
     assert all(parameter.help for parameter in score.params if parameter.param_type_name == "option")
 

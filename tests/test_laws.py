@@ -40,6 +40,14 @@ VARIANTS = {
     "zipf": ["zipf:n=2", "zipf:ranks=3"],
     "length": [f"length:statistic={statistic}" for statistic in ("std", "p90")],
     "unique": ["unique:normalize=none", "unique:normalize=lower"],
+    "nli": ["nli:sentences=all", "nli:sentences=1,seed=5"],
+    "nli_clusters": [*(f"nli_clusters:rule={rule}" for rule in ("strict", "nonstrict", "either"))],
+    "semantic_entropy": [
+        "semantic_entropy:estimator=likelihood,rule=nonstrict",
+        "semantic_entropy:estimator=likelihood,normalized=true",
+        "semantic_entropy:estimator=sampled,context=prompt",
+    ],
+    "kernel_entropy": ["kernel_entropy:t=2,context=prompt"],
     "vendi": [
         *("vendi:q=0.5", "vendi:q=2", "vendi:q=3", "vendi:q=inf"),
         *("vendi:kernel=rbf", "vendi:q=2,kernel=rbf,scale=0.3"),
@@ -92,6 +100,12 @@ trees = st.recursive(
 )
 program_groups = st.lists(st.lists(st.none() | trees, max_size=5), max_size=4)
 GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups, "programs": program_groups}
+judged_groups = st.lists(
+    st.lists(
+        st.text("ab. \n漢", max_size=12) | st.sampled_from(["a b", "b a", "a. b. a. b. c", ""]), max_size=5
+    ),
+    max_size=4,
+)
 label_groups = st.lists(st.lists(st.integers(0, 4), max_size=7), max_size=5)
 reward_groups = st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 3)), max_size=7), max_size=5)
 unknown_or = st.sampled_from([0.0, 1.0, float("nan")])
@@ -102,6 +116,7 @@ GROUPS = {
     "text": text_groups,
     "tokens": token_groups,
     "vectors": vector_groups,
+    "judgments": judged_groups,
     "prompted vectors": prompted_groups,
     "partition": label_groups,
     "rewards": reward_groups,
@@ -142,7 +157,7 @@ def test_locality(case, data):
     case.threads(groups)
 
 
-@every(lambda case: not case.sequential)
+@every(lambda case: not (case.sequential or case.streamed))
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_order(case, data, seed):
     case.order(draw(case, data), np.random.default_rng(seed))

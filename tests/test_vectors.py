@@ -119,7 +119,7 @@ class TestEncoder:
         texts = ["short", *(f"{'word ' * (7 * i)} {i}" for i in range(30)), "short again"]
         view = vectors.EncoderView(encoder, cache=False)
         together = view.build(Samples.from_lists([texts]))
-        monkeypatch.setattr(batching, "_CPU_TOKENS", 64)
+        monkeypatch.setattr(batching, "CPU_TOKENS", 64)
         monkeypatch.setattr(vectors, "_WINDOW_TEXTS", 5)
         with engine.use_threads(3):
             np.testing.assert_allclose(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from divfast import _core
 from divfast.metrics.vendi import VendiCorpus, vendi
 from divfast.reference.vendi import vendi as truth
 from tolerances import REDUCTION, SPECTRAL
@@ -104,6 +105,30 @@ def test_pooled_equals_the_eigenvalues_of_the_full_matrix(q):
     for block in np.array_split(rows, 9):
         corpus.add(block)
     np.testing.assert_allclose(corpus.result(), truth(rows, [0, 700], q=q)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 15, 16, 17, 33, 64, 65])
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_eigenvalues_are_those_of_lapack(k, scale):
+    rows = draw(7 * k, 40).astype(np.float64).reshape(7, k, 40)
+    rows[0] = rows[0, 0]
+    rows[1, :, 3:] = 0
+    rows[3] = 0
+    matrices = rows @ rows.transpose(0, 2, 1)
+    matrices[4] = np.diag(np.arange(k))
+    exact = np.linalg.eigvalsh(matrices)
+    matrices[2] = np.nan
+    values = _core.eigenvalues(matrices * scale, threads=2)
+    assert np.isnan(values[2]).all()
+    for i in (0, 1, 3, 4, 5, 6):
+        largest = max(1e-300, exact[i].max())
+        np.testing.assert_allclose(np.sort(values[i] / scale) / largest, exact[i] / largest, atol=1e-14)
+
+
+def test_eigenvalues_of_what_is_no_matrix_are_refused():
+    with pytest.raises(ValueError, match="b x k x k"):
+        _core.eigenvalues(np.zeros((2, 3)))
+    assert _core.eigenvalues(np.zeros((0, 3, 3))).shape == (0, 3)
 
 
 def test_low_orders_do_not_count_the_rounding_of_zero():

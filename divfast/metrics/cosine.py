@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast import engine
+from divfast import device, engine
+from divfast.device import OnCuda
 from divfast.registry import Preset, metric
 
 # Below this a thread costs more than it saves: one core reads vectors about as fast as memory gives them.
@@ -117,6 +118,38 @@ class CosineCorpus:
             return float(1.0 - (self.total @ self.total / np.float64(self.squares) - 1.0) / (self.count - 1))
 
 
+class CosineCorpusOnCuda(CosineCorpus):
+    """The same with sums on the GPU."""
+
+    def add(self, rows: NDArray[np.float32]) -> None:
+        """Take one block of vectors."""
+        if len(rows):
+            squares, total = device.moments(rows)
+            self.squares += squares
+            self.total = self.total + total if self.count else total
+            self.count += len(rows)
+
+
+def cosine_on_cuda(
+    rows: NDArray[np.float32], groups: NDArray[np.int64], *, preset: Preset = "default"
+) -> NDArray[np.float64]:
+    """Return `cosine` from the Triton kernel, with sums in float64."""
+
+    def similarities(on_device: Any, offsets: Any) -> Any:
+        import torch
+
+        from divfast.kernels import cosine as kernel
+        from divfast.kernels import padded
+
+        if on_device.shape[1] > kernel.WIDEST:
+            return padded.cosine(on_device.double(), offsets, int(np.diff(groups).max()))[0]
+        return kernel.cosine(on_device, offsets, accumulator=torch.float64).mean
+
+    out = 1.0 - device.over_groups(similarities, rows, groups)
+    out[np.diff(groups) < 2] = _undefined(preset)
+    return out
+
+
 def _over_groups(
     compiled: Callable[..., Any],
     rows: NDArray[np.float32],
@@ -159,6 +192,7 @@ def distance_to_others(
     aliases=("sbert",),
     expectation="pairs_mean",
     per_sample=distance_to_others,
+    cuda=OnCuda(cosine_on_cuda, CosineCorpusOnCuda),
 )
 def cosine(
     rows: NDArray[np.float32], groups: NDArray[np.int64], *, preset: Preset = "default"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from divfast import _core, device, engine
+from divfast.device import OnCuda
 from divfast.errors import DivfastWarning
 from divfast.fourier import FourierProducts
 from divfast.gram import OuterProducts, grams, to_rbf
@@ -19,6 +21,8 @@ SCALE = 1.0
 RANK = 1000
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
+# Size of a matrix up to which the compiled core finds eigenvalues faster than LAPACK does.
+_SMALL = 64
 
 
 def effective_number(
@@ -53,8 +57,19 @@ def effective_number(
     return result
 
 
+def spectra(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the eigenvalues of symmetric matrices, ``float64[b, m, m]`` to ``float64[b, m]``."""
+    if products.shape[-1] <= _SMALL:
+        return _core.eigenvalues(products, threads=engine.threads())
+    return np.linalg.eigvalsh(products)
+
+
 def of_products(
-    products: NDArray[np.float64], q: float, preset: Preset, zeros: int = 0
+    products: NDArray[np.float64],
+    q: float,
+    preset: Preset,
+    zeros: int = 0,
+    eigenvalues: Callable[[NDArray[np.float64]], NDArray[np.float64]] = spectra,
 ) -> NDArray[np.float64]:
     """Return the score of Gram matrices or sums of outer products, ``float64[b, m, m]``."""
     out = np.full(len(products), np.nan)
@@ -65,7 +80,7 @@ def of_products(
     if q == 2 and preset == "default":
         out[defined] = trace**2 / np.einsum("bij,bij->b", products, products)
     elif len(products):
-        out[defined] = effective_number(np.linalg.eigvalsh(products) / trace[:, None], q, preset, zeros)
+        out[defined] = effective_number(eigenvalues(products) / trace[:, None], q, preset, zeros)
     return out
 
 
@@ -117,6 +132,76 @@ def _applies(*, kernel: str, **_: Any) -> Sequence[str]:
     return ("q",) if kernel == "cosine" else ("q", "kernel", "scale", "rank", "seed")
 
 
+class _SumsOnCuda(OuterProducts):
+    def _add_products(self, rows: Any) -> None:
+        assert self.products is not None
+        for some in self.features(rows):
+            self.products += device.outer_products(some)
+
+
+class _FourierSumsOnCuda(_SumsOnCuda, FourierProducts):
+    pass
+
+
+class VendiCorpusOnCuda(VendiCorpus):
+    """The same with outer products on the GPU, by ``torch.matmul`` in float64."""
+
+    def __init__(
+        self,
+        *,
+        q: float,
+        kernel: str = "cosine",
+        scale: float = SCALE,
+        rank: int = RANK,
+        seed: int = 0,
+        preset: Preset = "default",
+    ) -> None:
+        super().__init__(q=q, preset=preset)
+        self.sums = _SumsOnCuda() if kernel == "cosine" else _FourierSumsOnCuda(scale, rank, seed)
+
+
+def vendi_on_cuda(
+    rows: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    *,
+    q: float = 1.0,
+    kernel: str = "cosine",
+    scale: float = SCALE,
+    rank: int = RANK,
+    seed: int = 0,
+    preset: Preset = "default",
+) -> NDArray[np.float64]:
+    """Return `vendi` from the Triton kernel in float64; what that does not know, matrices on the device by torch.
+
+    These are larger groups, the RBF kernel, and the zeros that the paper preset raises.
+    """
+    import torch
+
+    from divfast.kernels import vendi as launcher
+
+    sizes = np.diff(groups)
+    fits = (sizes <= launcher.LARGEST) & (preset == "default") & (kernel == "cosine")
+
+    def score(on_device: Any, offsets: Any) -> Any:
+        return launcher.vendi(on_device, offsets, q=q, accumulator=torch.float64)
+
+    out = device.over_groups(score, rows, groups) if fits.any() else np.full(len(sizes), np.nan)
+    if preset == "paper":
+        out[sizes == 0] = 1.0
+    for g in np.flatnonzero(~fits & (sizes > 0)):
+        group = rows[groups[g] : groups[g + 1]]
+        if len(group) > (rows.shape[1] if kernel == "cosine" else 2 * rank):
+            corpus = VendiCorpusOnCuda(q=q, kernel=kernel, scale=scale, rank=rank, seed=seed, preset=preset)
+            corpus.add(group)
+            out[g] = corpus.result()
+        else:
+            products = device.outer_products(np.ascontiguousarray(group.T))[None]
+            if kernel == "rbf":
+                to_rbf(products, scale)
+            out[g] = of_products(products, q, preset, 0, device.eigenvalues)[0]
+    return out
+
+
 @metric(
     "vendi",
     view="vectors",
@@ -132,6 +217,7 @@ def _applies(*, kernel: str, **_: Any) -> Sequence[str]:
         "seed": natural,
     },
     applies=_applies,
+    cuda=OnCuda(vendi_on_cuda, VendiCorpusOnCuda),
 )
 def vendi(
     rows: NDArray[np.float32],

@@ -86,7 +86,7 @@ class Answers:
     def scores(self) -> Floats:
         """Return the scores, or raise `DataError` where the dump has none."""
         if self.score is None:
-            raise _lacking(self.named[1], "Name the column with --scores-field.")
+            raise _lacking(self.named[1], "Name the column with --reward.")
         return self.score
 
 

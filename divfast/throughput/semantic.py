@@ -50,6 +50,27 @@ def _cosine_paper(place: Place, *, prompts: int, samples: int, dimensions: int) 
     )
 
 
+def _vendi(place: Place, *, prompts: int, samples: int, dimensions: int) -> Prepared:
+    from divfast.metrics.vendi import vendi
+
+    rows = inputs.unit_vectors(prompts * samples, dimensions)
+    groups = np.arange(0, len(rows) + 1, samples)
+    return Prepared(
+        lambda: vendi(rows, groups), lambda scores: {"per prompt": scores}, {"samples": len(rows)}
+    )
+
+
+def _vendi_paper(place: Place, *, prompts: int, samples: int, dimensions: int) -> Prepared:
+    calculator, rows, versions = _paper_vectors(place, prompts * samples, dimensions)
+    offsets = [(start, start + samples) for start in range(0, len(rows), samples)]
+    return Prepared(
+        lambda: calculator.vendi_per_input_from_embeddings(rows, offsets),
+        lambda scores: {"per prompt": np.array(scores)},
+        {"samples": len(rows)},
+        versions,
+    )
+
+
 def _vendi_pooled(place: Place, *, samples: int, dimensions: int) -> Prepared:
     from divfast.metrics.vendi import VendiCorpus
 
@@ -160,6 +181,19 @@ CASES = (
         # The paper's code sums products of float32.
         Tolerance(relative=2e-6),
         Goal(ratio=20),
+    ),
+    Case(
+        "vendi",
+        "Vendi Score of every prompt, from vectors in memory",
+        tuple({"prompts": n // 16, "samples": 16, "dimensions": 768} for n in (8000, 10**5)),
+        {"prompts": 10, "samples": 16, "dimensions": 64},
+        (
+            Implementation("divfast", _vendi, ("numpy",)),
+            # Its matrix of similarities is in float32.
+            Implementation("paper", _vendi_paper, ("numpy", "torch"), Tolerance(relative=1e-5)),
+        ),
+        Tolerance(relative=1e-6),
+        Goal(ratio=5),
     ),
     Case(
         "vendi-pooled",

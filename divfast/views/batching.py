@@ -1,8 +1,8 @@
-"""Texts through an encoder: tokenised in bulk, sorted by length, cut into batches by a budget of tokens."""
+"""Batches by a budget of tokens, sorted by length, and models run over them: what encoders and judges share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 
 from divfast import engine
 from divfast.errors import ModelError
-from divfast.views.encoders import Encoder, quiet
+from divfast.views.encoders import Encoder
+from divfast.views.models import quiet
 
 # Tokens of one batch, padding included. A core is fastest while a batch stays in its cache.
-_CPU_TOKENS = 1024
-_GPU_TOKENS = 65536
+CPU_TOKENS = 1024
+GPU_TOKENS = 65536
 
 Index = NDArray[np.int64]
 Tokens = dict[str, list[list[int]]]
-Vectors = NDArray[np.float32]
+Numbers = NDArray[np.float32]
+Forward = Callable[[Index], Numbers]
 
 
-def encode(encoder: Encoder, texts: list[str]) -> Iterator[tuple[Index, Vectors]]:
+def encode(encoder: Encoder, texts: list[str]) -> Iterator[tuple[Index, Numbers]]:
     """Yield unit rows, and which texts they are of, batch by batch; NaN where a row has no direction.
 
     The vector of a text depends on the other texts within float rounding only, through the width of its
@@ -37,11 +39,17 @@ def encode(encoder: Encoder, texts: list[str]) -> Iterator[tuple[Index, Vectors]
             yield np.arange(len(texts)), rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return
     tokens = _tokenize(encoder, texts)
-    on_cpu = encoder.device == "cpu"
-    batches = list(_batches(tokens, _CPU_TOKENS if on_cpu else _GPU_TOKENS))
-    if not on_cpu:
-        for index in batches:
-            yield index, _forward(encoder, tokens, index)
+    lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+    parts = list(batches(lengths, CPU_TOKENS if encoder.device == "cpu" else GPU_TOKENS))
+    yield from run(lambda index: _forward(encoder, tokens, index), parts, encoder.device)
+
+
+def run(forward: Forward, parts: Sequence[Index], device: str) -> Iterator[tuple[Index, Numbers]]:
+    """Yield what a model makes of every batch, in order, and the batch; on the CPU several at a time."""
+    whole = _in_halves(forward, device)
+    if device != "cpu":
+        for index in parts:
+            yield index, whole(index)
         return
 
     import torch
@@ -49,16 +57,35 @@ def encode(encoder: Encoder, texts: list[str]) -> Iterator[tuple[Index, Vectors]
     before = torch.get_num_threads()
     # One core for each batch: threads that share a batch wait for each other at every layer, and much longer
     # on a busy machine.
-    each = max(1, engine.threads() // len(batches))
+    each = max(1, engine.threads() // max(1, len(parts)))
 
-    def forward(index: Index) -> Vectors:
+    def alone(index: Index) -> Numbers:
         torch.set_num_threads(each)
-        return _forward(encoder, tokens, index)
+        return whole(index)
 
     try:
-        yield from zip(batches, engine.map_ordered(forward, batches), strict=True)
+        yield from zip(parts, engine.map_ordered(alone, parts), strict=True)
     finally:
         torch.set_num_threads(before)
+
+
+def batches(lengths: NDArray[np.int64], budget: int, *, even: float = 1.0) -> Iterator[Index]:
+    """Yield the numbers of texts of these lengths in batches of at most `budget` tokens, padding included.
+
+    A batch ends where the length changes, and so needs no padding, if it then has this share of the budget.
+    """
+    # Longest first, so that memory runs out at the start or not at all.
+    order = np.argsort(-lengths, kind="stable")
+    falling = -lengths[order]
+    start = 0
+    while start < len(order):
+        width = max(1, int(-falling[start]))
+        stop = min(len(order), start + max(1, budget // width))
+        alike = int(np.searchsorted(falling, falling[start], side="right"))
+        if (min(alike, stop) - start) * width >= even * budget:
+            stop = min(alike, stop)
+        yield order[start:stop]
+        start = stop
 
 
 def _tokenize(encoder: Encoder, texts: list[str]) -> Tokens:
@@ -72,58 +99,55 @@ def _tokenize(encoder: Encoder, texts: list[str]) -> Tokens:
     return {name: tokens[name] for name in ("input_ids", "token_type_ids") if name in tokens}
 
 
-def _batches(tokens: Tokens, budget: int) -> Iterator[Index]:
-    lengths = np.array([len(ids) for ids in tokens["input_ids"]])
-    # Longest first, so that memory runs out at the start or not at all.
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, budget // max(1, int(lengths[order[start]])))
-        yield order[start : start + count]
-        start += count
-
-
-def _pad(encoder: Encoder, tokens: Tokens, index: Index) -> dict[str, NDArray[np.int64]]:
-    tokenizer = encoder.model.tokenizer
+def pad(tokenizer: Any, rows: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of a batch, ``input_ids`` and what goes with them, as matrices with an ``attention_mask``."""
     filler = {
         "input_ids": tokenizer.pad_token_id or 0,
         "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0),
     }
-    lengths = [len(tokens["input_ids"][i]) for i in index]
+    lengths = [len(ids) for ids in rows["input_ids"]]
     # A tokenizer without special tokens makes nothing of an empty text, which then is one token of padding.
     width = max(1, *lengths)
-    out = {name: np.full((len(index), width), filler[name], np.int64) for name in tokens}
-    mask = np.zeros((len(index), width), np.int64)
+    out = {name: np.full((len(lengths), width), filler[name], np.int64) for name in rows}
+    mask = np.zeros((len(lengths), width), np.int64)
     left = tokenizer.padding_side == "left"
-    for row, (i, length) in enumerate(zip(index, lengths, strict=True)):
+    for row, length in enumerate(lengths):
         length = max(1, length)
         at = slice(width - length, width) if left else slice(0, length)
         mask[row, at] = 1
         for name, matrix in out.items():
-            matrix[row, at] = tokens[name][i] or filler[name]
+            if len(rows[name][row]):
+                matrix[row, at] = rows[name][row]
     return {**out, "attention_mask": mask}
 
 
-def _forward(encoder: Encoder, tokens: Tokens, index: Index) -> Vectors:
+def _forward(encoder: Encoder, tokens: Tokens, index: Index) -> Numbers:
     import torch
 
-    padded = _pad(encoder, tokens, index)
+    padded = pad(encoder.model.tokenizer, {name: [rows[i] for i in index] for name, rows in tokens.items()})
     place = torch.device(encoder.device)
-    try:
-        with encoder.arithmetic():
-            features: dict[str, Any] = {
-                name: torch.from_numpy(array).to(place) for name, array in padded.items()
-            }
-            vectors = encoder.model(features)["sentence_embedding"][:, : encoder.model.truncate_dim].float()
-            vectors = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-            rows: Vectors = vectors.cpu().numpy()
-            return rows
-    except torch.cuda.OutOfMemoryError as error:
-        if len(index) == 1:
-            raise ModelError(
-                f"one text does not fit into the memory of {encoder.device}.",
-                remedy="Use a smaller encoder, or bfloat16, or another device.",
-            ) from error
-    middle = len(index) // 2
-    halves = [_forward(encoder, tokens, half) for half in (index[:middle], index[middle:])]
-    return np.concatenate(halves)
+    with encoder.arithmetic():
+        features: dict[str, Any] = {name: torch.from_numpy(array).to(place) for name, array in padded.items()}
+        vectors = encoder.model(features)["sentence_embedding"][:, : encoder.model.truncate_dim].float()
+        vectors = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        found: Numbers = vectors.cpu().numpy()
+        return found
+
+
+def _in_halves(forward: Forward, device: str) -> Forward:
+    """Return `forward` that takes a batch in halves where it does not fit into the memory of the device."""
+    import torch
+
+    def whole(index: Index) -> Numbers:
+        try:
+            return forward(index)
+        except torch.cuda.OutOfMemoryError as error:
+            if len(index) == 1:
+                raise ModelError(
+                    f"one text does not fit into the memory of {device}.",
+                    remedy="Use a smaller model, or bfloat16, or another device.",
+                ) from error
+        middle = len(index) // 2
+        return np.concatenate([whole(half) for half in (index[:middle], index[middle:])])
+
+    return whole

@@ -82,8 +82,8 @@ class ContentCache:
 
     Parameters
     ----------
-    folder : pathlib.Path
-        One folder for one recipe; made when something is first written.
+    folder : pathlib.Path or None
+        One folder for one recipe; made when something is first written. None keeps rows in memory alone.
     width : int
         Numbers in a row.
     dtype : numpy.dtype
@@ -106,7 +106,7 @@ class ContentCache:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         *,
         width: int,
         dtype: np.dtype[np.generic] | type[np.generic] = np.float32,
@@ -125,7 +125,8 @@ class ContentCache:
         self._waiting: list[tuple[Keys, NDArray[np.generic]]] = []
         self._waiting_bytes = 0
         self._writable = True
-        self._open()
+        if folder is not None:
+            self._open(folder)
 
     def __len__(self) -> int:
         """Number of rows that a look-up can find; a row stored twice counts twice."""
@@ -178,14 +179,17 @@ class ContentCache:
         keys = np.concatenate([keys for keys, _ in self._waiting])
         rows = np.concatenate([rows for _, rows in self._waiting])
         self._waiting, self._waiting_bytes = [], 0
-        path = self._write(keys, rows)
+        if self.folder is None:
+            self._hold(keys, rows)
+            return
+        path = self._write(self.folder, keys, rows)
         if path is not None:
             self._index(path)
 
-    def _write(self, keys: Keys, rows: NDArray[np.generic]) -> Path | None:
+    def _write(self, folder: Path, keys: Keys, rows: NDArray[np.generic]) -> Path | None:
         name = uuid.uuid4().hex
-        temporary = self.folder / f".{name}.tmp"
-        path = self.folder / f"{name}.arrow"
+        temporary = folder / f".{name}.tmp"
+        path = folder / f"{name}.arrow"
         batch = pa.record_batch(
             [
                 pa.FixedSizeBinaryArray.from_buffers(
@@ -196,7 +200,7 @@ class ContentCache:
             schema=self._schema,
         )
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as sink:
                 with pa.ipc.new_file(sink, self._schema) as writer:
                     writer.write_batch(batch)
@@ -210,7 +214,7 @@ class ContentCache:
                 temporary.unlink(missing_ok=True)
             self._writable = False
             warnings.warn(
-                f"{self.folder}: nothing can be cached here, {os_reason(error)}; scoring goes on without. "
+                f"{folder}: nothing can be cached here, {os_reason(error)}; scoring goes on without. "
                 "Name another folder in DIVFAST_CACHE.",
                 DivfastWarning,
                 stacklevel=2,
@@ -218,15 +222,15 @@ class ContentCache:
             return None
         return path
 
-    def _open(self) -> None:
+    def _open(self, folder: Path) -> None:
         try:
-            paths = sorted(self.folder.iterdir())
+            paths = sorted(folder.iterdir())
         except FileNotFoundError:
             return
         except OSError as error:
             self._writable = False
             warnings.warn(
-                f"{self.folder}: the cache cannot be read, {os_reason(error)}; scoring goes on without. "
+                f"{folder}: the cache cannot be read, {os_reason(error)}; scoring goes on without. "
                 "Name another folder in DIVFAST_CACHE.",
                 DivfastWarning,
                 stacklevel=3,
@@ -242,7 +246,7 @@ class ContentCache:
                     small.append((path, keys, len(self._files) - 1))
         self._segments = [_Segment.merged(self._segments)] if self._segments else []
         if len(small) > _SMALL_FILES:
-            self._compact(small)
+            self._compact(folder, small)
 
     def _index(self, path: Path) -> Keys | None:
         try:
@@ -255,11 +259,14 @@ class ContentCache:
             text = f"{path}: ignored in the cache, {reason}; it can be deleted."
             warnings.warn(text, DivfastWarning, stacklevel=4)
             return None
+        self._hold(keys, rows)
+        return keys
+
+    def _hold(self, keys: Keys, rows: NDArray[np.generic]) -> None:
         self._files.append(rows)
         self._segments.append(_Segment.of(keys, len(self._files) - 1))
         if len(self._segments) > _SEGMENTS:
             self._segments = [_Segment.merged(self._segments)]
-        return keys
 
     def _map(self, path: Path) -> tuple[Keys, NDArray[np.generic]]:
         # Closing gives the file descriptor back; the arrays keep the mapping itself alive.
@@ -275,14 +282,14 @@ class ContentCache:
             words = np.frombuffer(keys.buffers()[1], np.uint64, count=2 * len(keys)).reshape(-1, 2)
             return words.copy(), rows.flatten().to_numpy(zero_copy_only=True).reshape(len(keys), self.width)
 
-    def _compact(self, small: list[tuple[Path, Keys, int]]) -> None:
+    def _compact(self, folder: Path, small: list[tuple[Path, Keys, int]]) -> None:
         # A training loop that scores every few steps leaves one small file a call; opening thousands takes
         # seconds. Should another process do the same now, rows are stored twice; should it miss a file, it
         # encodes again.
         keys = np.concatenate([keys for _, keys, _ in small])
         rows = np.concatenate([self._files[file] for _, _, file in small])
         _, once = np.unique(keys, axis=0, return_index=True)
-        if self._write(keys[once], rows[once]) is None:
+        if self._write(folder, keys[once], rows[once]) is None:
             return
         for path, _, _ in small:
             with suppress(OSError):

@@ -45,6 +45,9 @@ class Sources:
     continuation: str = "auto"
     stop: tuple[str, ...] = ()
     embed: str = "text"
+    judge: str | None = None
+    judge_dtype: str = "float32"
+    judge_engine: str = "transformers"
 
     @property
     def has_vectors(self) -> bool:
@@ -159,6 +162,30 @@ def _open_programs(sources: Sources) -> Opener:
     return lambda path: ProgramView(sources.code, sources.parser)
 
 
+def _open_judgments(sources: Sources) -> Opener:
+    from divfast.views import judgments
+
+    assert sources.judge is not None
+    judge = judgments.open_judge(
+        sources.judge,
+        dtype=sources.judge_dtype,
+        engine=sources.judge_engine,
+        cache=sources.cache,
+        progress=sources.progress,
+    )
+    # One of each dump's own: the random stream of the paper preset begins anew with every dump.
+    return lambda path: judgments.JudgmentView(judge)
+
+
+def _lacking_judgments(sources: Sources) -> str | None:
+    if sources.judge is not None:
+        return None
+    return (
+        "Name a classifier of entailment, neutral and contradiction with --judge, such as "
+        "FacebookAI/roberta-large-mnli, or a folder that holds one."
+    )
+
+
 def _open_prompted(sources: Sources) -> Opener:
     from divfast.views.prompted import PromptedView
 
@@ -205,6 +232,9 @@ KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
     "programs": Kind(_open_programs, sample_columns=lambda sources: sources.code.columns),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
+    "judgments": Kind(
+        _open_judgments, _lacking_judgments, lambda sources: True, lambda sources: ("logprobs",)
+    ),
     "prompted vectors": Kind(_open_prompted, _lacking_prompted, lambda sources: True),
     "partition": Kind(
         _open_partition, sample_columns=lambda sources: (sources.partition,), no_corpus=_no_corpus

@@ -14,7 +14,8 @@ from divfast.samples import Ragged, Samples
 from divfast.views.batching import encode
 from divfast.views.cache import ContentCache, Keys, content_keys
 from divfast.views.embeddings import EmbeddingView, Progress, open_embeddings
-from divfast.views.encoders import Encoder, load_encoder, quiet
+from divfast.views.encoders import Encoder, load_encoder
+from divfast.views.models import quiet
 
 __all__ = ["EmbeddingView", "EncoderView", "VectorView", "open_embeddings", "open_encoder"]
 
