@@ -238,8 +238,11 @@ class TestWithAModel:
         tokenizer = AutoTokenizer.from_pretrained(str(TINY))
         out = []
         for a, b in pairs:
-            # In lists, since of a text and an empty one it makes no pair.
-            inputs = tokenizer([texts[a]], [texts[b]], truncation=True, max_length=512, return_tensors="pt")
+            # In lists, since of a text and an empty one it makes no pair. And not the whole of long ones: of two that
+            # are cut it makes every combination of what is left over.
+            inputs = tokenizer(
+                [texts[a][:2000]], [texts[b][:2000]], truncation=True, max_length=512, return_tensors="pt"
+            )
             with torch.inference_mode():
                 out.append(torch.softmax(model(**inputs).logits[0], -1).numpy()[[2, 1, 0]])
         return np.array(out)
@@ -249,7 +252,9 @@ class TestWithAModel:
         pairs = np.array([(i, j) for i in range(len(texts)) for j in range(len(texts))])
         with engine.use_threads(2):
             found = PairJudge(judge, cache=False)(texts, pairs)
-        np.testing.assert_allclose(found, self.plainly(texts, pairs), atol=2e-6)
+        # No more of a text is seen; the library itself takes 20 GB to cut a pair of such lengths.
+        short = [text[:4000] for text in texts]
+        np.testing.assert_allclose(found, self.plainly(short, pairs), atol=2e-6)
 
     def test_pairs_are_cut_as_the_tokenizer_cuts_them(self, judge):
         rng = np.random.default_rng(0)
