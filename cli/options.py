@@ -22,6 +22,10 @@ SELECT_METHODS = ("k_centre", "vendi")
 UNITS = ("chars", "words")
 STATISTICS = ("mean", "nearest")
 NORMALISATIONS = ("none", "fold")
+LANGUAGES = ("python", "javascript", "typescript", "java", "c", "cpp", "go", "rust", "auto")
+PARSERS = ("auto", "tree-sitter")
+CONTINUATION = ("auto", "always", "never")
+EMBED = ("text", "code")
 CLUSTER_METHODS = ("threshold", "leader", "kmeans")
 CLUSTER_SCOPES = ("prompt", "pooled")
 INDEXES = ("auto", "flat", "ivf")
@@ -256,6 +260,53 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
             default="transformers",
             show_default=True,
             help="What runs the judge.",
+        ),
+    )
+
+
+def programs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
+    return _all(
+        command,
+        click.option(
+            "--language",
+            type=click.Choice(LANGUAGES),
+            default="python",
+            show_default=True,
+            help="Of the programs in the samples; auto: what their fences say, else Python.",
+        ),
+        click.option(
+            "--parser",
+            type=click.Choice(PARSERS),
+            default="auto",
+            show_default=True,
+            help="auto: Python's own for Python, tree-sitter for other languages.",
+        ),
+        click.option(
+            "--code-field",
+            metavar="NAME",
+            help="Field that holds the program of every sample. Default: the longest block between fences, else "
+            "the whole sample.",
+        ),
+        click.option(
+            "--continuation",
+            type=click.Choice(CONTINUATION),
+            default="auto",
+            show_default=True,
+            help="Join samples without a fence to their prompt; auto: where that is the beginning of a program.",
+        ),
+        click.option(
+            "--stop",
+            multiple=True,
+            metavar="TEXT",
+            help="Where such samples are cut; repeatable. Default for Python: at what comes after a function.",
+        ),
+        click.option(
+            "--embed",
+            type=click.Choice(EMBED),
+            default="text",
+            show_default=True,
+            help="What --encoder is given: the samples, or the programs in them.",
         ),
     )
 

@@ -253,6 +253,10 @@ def score_remarks(report: Report) -> list[str]:
     lines = [f"Left out: {report.run['left_out']}"] if "left_out" in report.run else []
     if "no_values_per_sample" in report.run:
         lines.append(f"No values per sample: {', '.join(report.run['no_values_per_sample'])}.")
+    programs = [dump["programs"] for dump in report.run["dumps"] if "programs" in dump]
+    if unparseable := sum(found["unparseable"] for found in programs):
+        seen = sum(found["programs"] for found in programs)
+        lines.append(f"Programs that do not parse: {unparseable:,} of {seen:,} ({unparseable / seen:.1%}).")
     lines += reading_remarks(report.counts, report.run["dumps"])
     if undefined := _undefined(report):
         lines.append(f"Undefined: {', '.join(undefined)}.")

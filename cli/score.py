@@ -45,6 +45,7 @@ from divfast.cli import options
 @click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
 @options.rarefying
 @options.encoding
+@options.programs
 @options.judging
 @options.partitions
 @options.answering

@@ -107,6 +107,19 @@ void bind_text(py::module_& m) {
         },
         py::arg("values"), py::arg("offsets"));
 
+    m.def(
+        "strip_rows",
+        [](const Array<uint8_t>& values, const Array<int64_t>& offsets) {
+            const RaggedView<char> rows = text_view(values, offsets);
+            RaggedBuffer<char, Bytes> out;
+            {
+                py::gil_scoped_release release;
+                out = strip_rows(rows);
+            }
+            return own_ragged(std::move(out));
+        },
+        py::arg("values"), py::arg("offsets"));
+
     py::class_<KeyIndex>(m, "KeyIndex")
         .def(py::init<>())
         .def("__len__", &KeyIndex::size)

@@ -95,6 +95,7 @@ void bind_matches(py::module_& m);
 void bind_ngrams(py::module_& m);
 void bind_pairs(py::module_& m);
 void bind_overlap(py::module_& m);
+void bind_programs(py::module_& m);
 void bind_similarity(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_spectra(py::module_& m);

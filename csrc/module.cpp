@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m) {
     divfast::bind_ngrams(m);
     divfast::bind_pairs(m);
     divfast::bind_overlap(m);
+    divfast::bind_programs(m);
     divfast::bind_resample(m);
     divfast::bind_spectra(m);
     divfast::bind_similarity(m);

@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "utf8.hpp"
+
 namespace divfast {
 
 std::vector<uint64_t> hash_rows(const RaggedView<char>& rows, int threads) {
@@ -104,6 +106,25 @@ Stripped strip_reasoning(const RaggedView<char>& rows, bool& found) {
         }
         out.text.values.insert(out.text.values.end(), text.begin(), text.end());
         out.text.close_row();
+    }
+    return out;
+}
+
+RaggedBuffer<char, Bytes> strip_rows(const RaggedView<char>& rows) {
+    RaggedBuffer<char, Bytes> out;
+    out.values.reserve(static_cast<size_t>(rows.total()));
+    for (int64_t row = 0; row < rows.rows; ++row) {
+        const char *begin = rows.begin(row), *end = rows.end(row);
+        for (const char* p = begin; p < end && is_space(decode_utf8(p, end));) begin = p;
+        while (begin < end) {
+            const char* last = end - 1;
+            while (last > begin && end - last < 4 && (*last & 0xC0) == 0x80) --last;
+            const char* behind = last;
+            if (!is_space(decode_utf8(behind, end)) || behind != end) break;
+            end = last;
+        }
+        out.values.insert(out.values.end(), begin, end);
+        out.close_row();
     }
     return out;
 }

@@ -65,4 +65,7 @@ struct Stripped {
 // `found` is false, and nothing is copied, where no row holds the tag.
 Stripped strip_reasoning(const RaggedView<char>& rows, bool& found);
 
+// Every row without the white space at its ends.
+RaggedBuffer<char, Bytes> strip_rows(const RaggedView<char>& rows);
+
 }  // namespace divfast

@@ -20,7 +20,11 @@ _Floats: TypeAlias = NDArray[np.float64]
 _Floats32: TypeAlias = NDArray[np.float32]
 _Mask: TypeAlias = NDArray[np.uint8] | NDArray[np.bool_]
 _Texts: TypeAlias = tuple[_Bytes, _Ints]
+_Roles: TypeAlias = NDArray[np.uint16]
+_Sizes: TypeAlias = NDArray[np.int32]
 _Tokens: TypeAlias = tuple[_Fingerprints, _Ints]
+
+_Nodes: TypeAlias = tuple[_Fingerprints, _Fingerprints, _Roles, _Sizes, _Ints]
 
 class _Batch(TypedDict):
     text: _Texts
@@ -504,3 +508,56 @@ class RowNgrams:
 
     def hits(self, threads: int = 0) -> _Ints:
         """Return what `shared_ngrams` gives for all rows as one group."""
+
+def strip_rows(values: _Bytes, offsets: _Ints) -> _Texts:
+    """Return texts without the white space at their ends, as Python's ``str.strip()``."""
+
+def parse_python(values: _Bytes, offsets: _Ints, threads: int = 0) -> tuple[_Nodes, _Bytes]:
+    """Return the syntax trees of plain Python programs: what is written on each node, exactly and with identifiers
+    alike, the role in its parent, the size of its subtree, and the offsets of the trees. Nodes stand behind those
+    below them. A program that is wrong has no nodes, and one that is not plain, which is told by a 0, has none here.
+    """
+
+def ast_nodes(trees: Sequence[object]) -> _Nodes:
+    """Return the same of objects of Python's module ast; None has no nodes."""
+
+def visited_nodes(text: _Bytes, visits: _Ints, classes: _Fingerprints) -> _Nodes:
+    """Return the same of one walk from the root down: six numbers a visit, which are its depth, its class, its role,
+    whether it has others below it (0), is a leaf (1), an identifier (2) or a token of the node around it (3), and where
+    it begins and ends. `classes` are what is written on nodes of each class.
+    """
+
+def subtrees(
+    labels: _Fingerprints,
+    roles: _Roles,
+    sizes: _Sizes,
+    offsets: _Ints,
+    height: int,
+    exact: bool,
+    threads: int = 0,
+) -> _Tokens:
+    """Return the fingerprints of the subtrees of this height, or of at most it, one row a tree.
+
+    Raises ``ValueError`` where sizes are not those of trees.
+    """
+
+def tree_edit_means(
+    labels: _Fingerprints,
+    roles: _Roles,
+    sizes: _Sizes,
+    offsets: _Ints,
+    tree: _Ints,
+    groups: _Ints,
+    most: int,
+    threads: int = 0,
+) -> _Floats:
+    """Return the mean normalised edit distance of the trees of every two rows of a group, `tree` being that of a row.
+
+    Rows whose tree has no node, or more than `most`, are left out. Ctrl-C ends it.
+    """
+
+def code_tokens(values: _Bytes, offsets: _Ints, languages: _Bytes, threads: int = 0) -> _Tokens:
+    """Return the tokens of programs, of each in its language: a number in the order of `views.code.LANGUAGES`."""
+
+def code_token_strings(text: bytes, language: int) -> list[bytes]:
+    """Return the tokens of one program as text."""

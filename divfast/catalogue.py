@@ -12,7 +12,7 @@ from divfast.plugins import load_files
 from divfast.readers import formats
 from divfast.registry import PRESETS, Metric, all_metrics, parse_spec
 from divfast.scope import SCOPES
-from divfast.views.tokens import BUILT_IN
+from divfast.views.tokens import BUILT_IN, CODE
 
 
 def describe(metric: Metric) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def describe(metric: Metric) -> dict[str, Any]:
     {'n': '1'}
     """
     # A preset matters where it changes the formula or the tokens.
-    differs = metric.takes_preset or len(set(metric.tokenizers.values())) > 1
+    differs = metric.takes_preset or metric.paper or len(set(metric.tokenizers.values())) > 1
     return {
         "name": metric.name,
         "aliases": list(metric.aliases),
@@ -64,6 +64,6 @@ def describe_all(plugins: Sequence[str | Path] = ()) -> dict[str, Any]:
     load_files(plugins)
     return {
         "metrics": [describe(metric) for metric in all_metrics()],
-        "tokenizers": dict(BUILT_IN),
+        "tokenizers": {**BUILT_IN, **CODE},
         "readers": {name: module.SUMMARY for name, module in formats().items()},
     }

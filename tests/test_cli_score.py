@@ -42,7 +42,8 @@ def test_every_option_of_the_design():
         "--tokenizer", "--vocab-size", "--reader", "--outputs-field", "--id-field", "--prompt-field",
         "--prompts", "--join", "--keep-reasoning", "--on-error", "--format", "-o", "--output", "--threads", "--memory",
         "--seed", "--backend", "--per-sample", "--plugin", "--strict", "--debug", "--at-k", "--at-n", "--draws",
-        "--where", "--correct-field", "--answers-field",
+        "--where", "--correct-field", "--answers-field", "--language", "--parser", "--code-field",
+        "--continuation", "--stop", "--embed",
     }  # fmt: skip
     assert all(parameter.help for parameter in score.params if parameter.param_type_name == "option")
 
@@ -62,7 +63,8 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--prompt-field", "p", "--prompts", "in.jsonl", "--join", "--keep-reasoning", "--on-error", "skip",
         "--threads", 1, "--memory", "512MB", "--seed", 3, "--backend", "cpu", "--at-k", "2,4", "--at-n", "9",
         "--draws", 5, "--partition", "topic", "--partition-scope", "pooled", "--reward", "judge",
-        "--where", "right", "--answers-field", "answer",
+        "--where", "right", "--answers-field", "answer", "--language", "go", "--parser", "tree-sitter",
+        "--code-field", "c", "--continuation", "never", "--stop", "}", "--embed", "code",
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -70,6 +72,12 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "scopes": ("first",),
         "preset": "paper",
         "encoder": "e",
+        "language": "go",
+        "parser": "tree-sitter",
+        "code_field": "c",
+        "continuation": "never",
+        "stop": ("}",),
+        "embed": "code",
         "dtype": "bfloat16",
         "embeddings": "x.npy",
         "tokenizer": "13a",

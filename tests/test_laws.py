@@ -16,6 +16,8 @@ from divfast.viewed import plain_rows
 # Parameters other than the defaults that a metric should also be tried with.
 VARIANTS = {
     "ead": ["ead:n=2", "ead:n=2-3,vocab_size=7", "ead:vocab_size=1"],
+    "ast": ["ast:height=1", "ast:height=2,exact=true", "ast:identifiers=normalise"],
+    "ast_distinct": ["ast_distinct:height=2,exact=true", "ast_distinct:identifiers=normalise"],
     "chrf": ["chrf:word_order=2,beta=1", "chrf:char_order=2"],
     "distinct": ["distinct:n=3"],
     "edit": ["edit:unit=words"],
@@ -29,6 +31,7 @@ VARIANTS = {
     "repetition": ["repetition:n=1-2"],
     "self_repetition": ["self_repetition:n=2"],
     "compression": ["compression:level=1"],
+    "tree_edit": ["tree_edit:identifiers=normalise,most=5"],
     "type_token": [
         "type_token:measure=mattr,window=3",
         "type_token:measure=mtld",
@@ -84,6 +87,19 @@ vector_groups = st.lists(st.lists(vectors, max_size=7), max_size=5)
 prompted_groups = st.lists(
     st.lists(st.tuples(vectors, vectors).map(lambda two: two[0] + two[1]), max_size=7), max_size=5
 )
+labels = st.sampled_from([(1, 1), (2, 1), (2**64 - 1, 2**63)])
+trees = st.recursive(
+    labels.map(lambda label: (*label, 0, ())),
+    lambda below: st.builds(
+        lambda label, role, children: (*label, role, tuple(children)),
+        labels,
+        st.integers(0, 1),
+        st.lists(below, max_size=3),
+    ),
+    max_leaves=6,
+)
+program_groups = st.lists(st.lists(st.none() | trees, max_size=5), max_size=4)
+GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups, "programs": program_groups}
 judged_groups = st.lists(
     st.lists(
         st.text("ab. \n漢", max_size=12) | st.sampled_from(["a b", "b a", "a. b. a. b. c", ""]), max_size=5

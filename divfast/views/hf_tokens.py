@@ -60,14 +60,14 @@ class LearnedTokens:
 
 
 def _load(name: str) -> Any:
-    from divfast.views.tokens import BUILT_IN
+    from divfast.views.tokens import BUILT_IN, CODE
 
     try:
         from tokenizers import Tokenizer
     except ImportError:
         raise ModelError(
             f"tokenizer {name!r} needs the tokenizers library.",
-            remedy=f"Install it with pip install 'divfast[embed]', or use {', '.join(BUILT_IN)}.",
+            remedy=f"Install it with pip install 'divfast[embed]', or use {', '.join([*BUILT_IN, *CODE])}.",
         ) from None
     path = Path(name)
     file = path if path.suffix == ".json" else path / "tokenizer.json"
@@ -80,7 +80,7 @@ def _load(name: str) -> Any:
     except Exception as error:  # noqa: BLE001 - the library raises bare Exception
         raise ModelError(
             f"tokenizer {name!r} cannot be had: {str(error).splitlines()[0].rstrip('.')}.",
-            remedy=f"{nearest(name, BUILT_IN)} A folder or file of a Hugging Face tokenizer will do as well.",
+            remedy=f"{nearest(name, [*BUILT_IN, *CODE])} A folder or file of a Hugging Face tokenizer will do as well.",
         ) from None
 
 

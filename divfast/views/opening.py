@@ -12,13 +12,15 @@ from divfast.dumps import Progress, stem
 from divfast.errors import MetricError, nearest
 from divfast.views import View
 from divfast.views.answers import AnswersView
+from divfast.views.code import Code
 from divfast.views.partition import PARTITION_SCOPES, Partition, Rewards
 from divfast.views.text import Text
-from divfast.views.tokens import open_tokenizer
+from divfast.views.tokens import CODE, open_tokenizer
 
 if TYPE_CHECKING:
-    from divfast.views.vectors import EncoderView
+    from divfast.views.vectors import EncoderView, VectorView
 
+EMBED = ("text", "code")
 Opener = Callable[[Path | None], View]
 
 
@@ -37,6 +39,12 @@ class Sources:
     correct_field: str = "correct"
     answers_field: str = "extracted"
     progress: Progress | None = None
+    language: str = "python"
+    parser: str = "auto"
+    code_field: str | None = None
+    continuation: str = "auto"
+    stop: tuple[str, ...] = ()
+    embed: str = "text"
     judge: str | None = None
     judge_dtype: str = "float32"
     judge_engine: str = "transformers"
@@ -45,6 +53,17 @@ class Sources:
     def has_vectors(self) -> bool:
         """Whether there is something to make vectors from."""
         return self.encoder is not None or self.embeddings is not None
+
+    @property
+    def code(self) -> Code:
+        """How the programs in samples are found."""
+        return Code(self.language, self.code_field, self.continuation, self.stop)
+
+    @property
+    def code_columns(self) -> Sequence[str]:
+        """Columns of a dump that hold the programs for tokens and vectors."""
+        reads_code = self.embed == "code" or self.tokenizer in CODE
+        return self.code.columns if reads_code else ()
 
     @cached_property
     def encoder_view(self) -> EncoderView:
@@ -61,6 +80,14 @@ class Sources:
                 "an encoder and embeddings were both given.",
                 remedy="Give one of --encoder and --embeddings.",
             )
+        if self.embed not in EMBED:
+            raise MetricError(f"cannot embed {self.embed!r}.", remedy=nearest(self.embed, EMBED))
+        if self.embed == "code" and self.encoder is None:
+            raise MetricError(
+                "there is no encoder that could embed code.",
+                remedy="Name one with --encoder, such as microsoft/unixcoder-base, or leave out --embed code.",
+            )
+        self.code.check()
         if self.partition_scope not in PARTITION_SCOPES:
             raise MetricError(
                 f"a partition cannot be of {self.partition_scope!r}.",
@@ -105,7 +132,11 @@ def _open_vectors(sources: Sources) -> Opener:
     from divfast.views import vectors
 
     if sources.encoder is not None:
-        shared = sources.encoder_view
+        shared: VectorView = sources.encoder_view
+        if sources.embed == "code":
+            from divfast.views.code_vectors import CodeVectors
+
+            shared = CodeVectors(shared, sources.code)
         return lambda path: shared
 
     def brought(path: Path | None) -> View:
@@ -121,6 +152,14 @@ def _lacking_vectors(sources: Sources) -> str | None:
     if sources.has_vectors:
         return None
     return "Name an encoder with --encoder (minilm needs no network), or bring vectors with --embeddings."
+
+
+def _open_programs(sources: Sources) -> Opener:
+    from divfast.views.programs import ProgramView
+
+    ProgramView(sources.code, sources.parser)
+    # One for each dump: it counts what it finds.
+    return lambda path: ProgramView(sources.code, sources.parser)
 
 
 def _open_judgments(sources: Sources) -> Opener:
@@ -191,6 +230,7 @@ def _open_answers(sources: Sources) -> Opener:
 # By the name that a metric gives in `view`; those over tokens are opened by tokenizer.
 KINDS: Mapping[str, Kind] = {
     "text": Kind(_open_text),
+    "programs": Kind(_open_programs, sample_columns=lambda sources: sources.code.columns),
     "vectors": Kind(_open_vectors, _lacking_vectors, lambda sources: sources.encoder is not None),
     "judgments": Kind(
         _open_judgments, _lacking_judgments, lambda sources: True, lambda sources: ("logprobs",)
@@ -211,5 +251,5 @@ KINDS: Mapping[str, Kind] = {
 def open_tokenizers(sources: Sources, defaults: Sequence[str]) -> dict[str, Any]:
     """Return tokenizers by name; where one was asked for, that one alone, under the empty name."""
     if sources.tokenizer is not None:
-        return {"": open_tokenizer(sources.tokenizer)}
+        return {"": open_tokenizer(sources.tokenizer, sources.code)}
     return {name: open_tokenizer(name) for name in sorted(set(defaults))}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from divfast import _core, engine
 from divfast.samples import Ragged, Samples
+from divfast.views.code import Code
 
 BUILT_IN = {
     "whitespace": "runs between white space, as Python's str.split()",
@@ -17,6 +20,7 @@ BUILT_IN = {
     "rouge": "runs of a-z and 0-9, lower-cased, as rouge_score: every other script is dropped",
     "spaces": "what stands between single blanks, as Python's str.split(' ')",
 }
+CODE = {"code": "names, numbers, strings and operators of the program in a sample, without its comments"}
 
 
 class BuiltInTokens:
@@ -49,8 +53,50 @@ class BuiltInTokens:
         return Ragged(*_core.tokenize(text.values, text.offsets, self.name, threads=engine.threads()))
 
 
-def open_tokenizer(name: str) -> Any:
+class CodeTokens:
+    """Tokens of the programs in samples, by rules of their language; a token is the fingerprint of its UTF-8.
+
+    Parameters
+    ----------
+    code : Code
+        Where the programs are.
+    """
+
+    vocab_size: int | None = None
+
+    def __init__(self, code: Code) -> None:
+        code.check()
+        self.code = code
+        self.name = f"code/{code.signature}"
+
+    @property
+    def signature(self) -> str:
+        """``tok:code/python/auto``: the language, and where the programs are."""
+        return f"tok:{self.name}"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Nothing to tell: one view serves all dumps."""
+        return {}
+
+    def build(self, samples: Samples) -> Ragged:
+        """Return the tokens of every program, ``uint64``."""
+        text, languages = self.code.programs(samples)
+        tokens = _core.code_tokens(
+            text.values, text.offsets, languages.astype(np.uint8), threads=engine.threads()
+        )
+        return Ragged(*tokens)
+
+
+def open_tokenizer(name: str, code: Code | None = None) -> Any:
     """Return the tokens view of a built-in tokenizer, or of a Hugging Face tokenizer by name or folder.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BUILT_IN` or `CODE`, or what `transformers` can load.
+    code : Code, optional
+        For ``code``: where the programs are; by default Python between fences, or all of a text.
 
     Raises
     ------
@@ -59,6 +105,8 @@ def open_tokenizer(name: str) -> Any:
     """
     if name in BUILT_IN:
         return BuiltInTokens(name)
+    if name in CODE:
+        return CodeTokens(Code() if code is None else code)
     from divfast.views.hf_tokens import LearnedTokens
 
     return LearnedTokens(name)
