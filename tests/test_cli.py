@@ -77,7 +77,7 @@ def test_help_imports_nothing_heavy(args):
 
 def test_choices_are_those_of_the_library():
     assert options.SCOPES == scope.SCOPES
-    assert options.LANGUAGES == (*code.LANGUAGES, "auto")
+    assert (*code.LANGUAGES, "auto") == options.LANGUAGES
     assert (options.PARSERS, options.CONTINUATION) == (programs.PARSERS, code.CONTINUATION)
     assert options.EMBED == opening.EMBED
     assert options.PRESETS == registry.PRESETS
