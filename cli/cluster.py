@@ -98,7 +98,7 @@ def cluster(
     partitioned: str | None,
     **settings: Any,
 ) -> None:
-    """Cluster the samples of a dump by meaning, and score the clusters.
+    """Cluster the samples of a dump by meaning.
 
     Each cluster has an exemplar, the sample most like all others of it. Scores are those of the metrics over
     partitions: number of clusters, entropy, Hill numbers, share of near-duplicates, and utility where there are

@@ -65,7 +65,9 @@ _ROWS = (
 def decompose(
     base: str, model: str, metrics: tuple[str, ...], no_cache: bool, form: str | None, **settings: Any
 ) -> None:
-    """Take apart the diversity that MODEL has lost against BASE, two dumps with verdicts.
+    """Take apart the diversity that a model has lost.
+
+    BASE and MODEL are two dumps with verdicts.
 
     The loss is the difference on all samples; the residual that on right samples alone, which is genuine narrowing;
     the rest is quality control: fewer wrong answers. Each over the prompts that a model has two right samples for

@@ -70,7 +70,9 @@ if TYPE_CHECKING:
 )
 @options.debug
 def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | None, **settings: Any) -> None:
-    """Judge every sample right or wrong, and write the dump again with the verdicts.
+    """Judge every sample right or wrong.
+
+    The dump is written again, with the verdicts.
 
     The new dump has a field correct with a verdict for every output, and why: extracted is the answer that was found
     in it, expected what it was compared with, error what went wrong. Then score its accuracy, pass@k and majority

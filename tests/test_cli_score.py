@@ -65,6 +65,7 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "--draws", 5, "--partition", "topic", "--partition-scope", "pooled", "--reward", "judge",
         "--where", "right", "--answers-field", "answer", "--language", "go", "--parser", "tree-sitter",
         "--code-field", "c", "--continuation", "never", "--stop", "}", "--embed", "code",
+        "--judge", "j", "--judge-dtype", "float16", "--judge-engine", "vllm",
     )  # fmt: skip
     assert seen == {
         "source": [BASE, SFT],
@@ -72,6 +73,9 @@ def test_options_reach_the_library(monkeypatch, tmp_path):
         "scopes": ("first",),
         "preset": "paper",
         "encoder": "e",
+        "judge": "j",
+        "judge_dtype": "float16",
+        "judge_engine": "vllm",
         "language": "go",
         "parser": "tree-sitter",
         "code_field": "c",
