@@ -138,7 +138,7 @@ def test_sizes(text, size):
     [
         (["nope.jsonl"], "Error: nope.jsonl: cannot be read: no such file or directory.\n"),
         (["no*.jsonl"], "Error: no*.jsonl: matches no file.\n       Check the pattern and the folder.\n"),
-        ([BASE, "-m", "vendy"], "Error: unknown metric 'vendy'.\n       Did you mean vendi?\n"),
+        ([BASE, "-m", "zipff"], "Error: unknown metric 'zipff'.\n       Did you mean zipf?\n"),
         (
             [BASE, "-m", "ead:k=3"],
             "Error: metric ead has no parameter 'k'.\n       Known names: n, vocab_size.\n",
