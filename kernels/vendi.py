@@ -203,14 +203,14 @@ def _slope(p, q, score, ORDER: tl.constexpr):
         first = tl.min(tl.where(p == top, tl.arange(0, p.shape[0]), p.shape[0]), axis=0)
         slope = tl.where(tl.arange(0, p.shape[0]) == first, -score * score, 0.0)
     elif ORDER == "shannon":
-        slope = -score * (1 + logs)
+        slope = tl.where(p > 0, -score * (1 + logs), 0.0)
     elif ORDER == "two":
         slope = -2 * score * score * p
     else:
         # q / (1 - q) V^q p^(q - 1), less a constant that the trace takes out, and which is all of it near q = 1.
         z = (q - 1) * logs + q * tl.log(score) - tl.log(score)
-        return q * score * (tl.where(p > 0, tl.exp(z), 0.0) - 1) / (1 - q)
-    return tl.where(p > 0, slope, 0.0)
+        slope = q * score * (tl.where(p > 0, tl.exp(z), 0.0) - 1) / (1 - q)
+    return slope
 
 
 @triton.jit

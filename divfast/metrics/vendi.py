@@ -61,8 +61,7 @@ def spectra(products: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the eigenvalues of symmetric matrices, ``float64[b, m, m]`` to ``float64[b, m]``."""
     if products.shape[-1] <= _SMALL:
         return _core.eigenvalues(products, threads=engine.threads())
-    values: NDArray[np.float64] = np.linalg.eigvalsh(products)
-    return values
+    return np.linalg.eigvalsh(products).astype(np.float64, copy=False)
 
 
 def of_products(
