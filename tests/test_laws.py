@@ -99,7 +99,6 @@ trees = st.recursive(
     max_leaves=6,
 )
 program_groups = st.lists(st.lists(st.none() | trees, max_size=5), max_size=4)
-GROUPS = {"text": text_groups, "tokens": token_groups, "vectors": vector_groups, "programs": program_groups}
 judged_groups = st.lists(
     st.lists(
         st.text("ab. \n漢", max_size=12) | st.sampled_from(["a b", "b a", "a. b. a. b. c", ""]), max_size=5
@@ -121,6 +120,7 @@ GROUPS = {
     "partition": label_groups,
     "rewards": reward_groups,
     "answers": answer_groups,
+    "programs": program_groups,
 }
 
 
