@@ -3,10 +3,10 @@
 namespace divfast {
 namespace {
 
-// A tile of the result is 2 rows by 4: its sums are as many as hide the latency of adding, and each number that is read
+// A tile of the result is 4 rows by 4: its sums are as many as hide the latency of adding, and each number that is read
 // takes part in more than one product. Rows are padded by zeros to whole tiles and vectors. A macro, since vectors are
 // compiled for the processor that the function itself names, not for that of those it is inlined into.
-constexpr int64_t kHigh = 2, kWide = 4;
+constexpr int64_t kHigh = 4, kWide = 4;
 
 #define DIVFAST_DOTS(NAME, TARGET, LANES)                                                                         \
     struct NAME {                                                                                                 \
@@ -20,7 +20,7 @@ constexpr int64_t kHigh = 2, kWide = 4;
                 _Pragma("GCC unroll 4") for (int j = 0; j < kWide; ++j) {                                         \
                     Vector b;                                                                                     \
                     std::memcpy(&b, right + j * width + at, sizeof(Vector));                                      \
-                    _Pragma("GCC unroll 2") for (int i = 0; i < kHigh; ++i) sum[i][j] += a[i] * b;                \
+                    _Pragma("GCC unroll 4") for (int i = 0; i < kHigh; ++i) sum[i][j] += a[i] * b;                \
                 }                                                                                                 \
             }                                                                                                     \
             for (int i = 0; i < kHigh; ++i) {                                                                     \
