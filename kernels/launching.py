@@ -25,6 +25,21 @@ def runs_on(rows: torch.Tensor) -> bool:
     return rows.is_cuda or (interpreted() and rows.device.type == "cpu")
 
 
+def check_place(rows: torch.Tensor, name: str = "rows") -> None:
+    """Raise `BackendError` where no kernel can read these rows."""
+    if not runs_on(rows):
+        raise BackendError(
+            f"a Triton kernel cannot read {name} on the device {rows.device}.",
+            remedy="Move them to a CUDA device, or set TRITON_INTERPRET=1 before the import.",
+        )
+
+
+def check_bfloat16(device: torch.device, remedy: str) -> None:
+    """Raise `BackendError` where a device has no bfloat16."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < _BFLOAT16_SINCE:
+        raise BackendError(f"{torch.cuda.get_device_name(device)} has no bfloat16.", remedy=remedy)
+
+
 def check(rows: torch.Tensor, groups: torch.Tensor) -> None:
     """Raise where a kernel cannot take these rows and groups; reads no value, so waits for no device.
 
@@ -50,18 +65,9 @@ def check(rows: torch.Tensor, groups: torch.Tensor) -> None:
             f"{len(groups) - 1:,} groups are more than one launch can name, 2,147,483,647.",
             remedy="Score them in parts.",
         )
-    if not runs_on(rows):
-        raise BackendError(
-            f"a Triton kernel cannot read rows on the device {rows.device}.",
-            remedy="Move them to a CUDA device, or set TRITON_INTERPRET=1 before the import.",
-        )
-    if rows.dtype == torch.bfloat16 and rows.is_cuda:
-        found = torch.cuda.get_device_capability(rows.device)
-        if found < _BFLOAT16_SINCE:
-            raise BackendError(
-                f"{torch.cuda.get_device_name(rows.device)} has no bfloat16.",
-                remedy="Convert the rows with .half() or .float().",
-            )
+    check_place(rows)
+    if rows.dtype == torch.bfloat16:
+        check_bfloat16(rows.device, "Convert the rows with .half() or .float().")
 
 
 def operand(rows: torch.Tensor, accumulator: torch.dtype) -> Any:

@@ -4,10 +4,9 @@ A tile of similarities lives in registers. Everything that is asked is taken fro
 numbers a row. With n rows and tiles of BM x BN over the upper triangle:
 
 Operations: n^2 d / 2 multiplications and additions on the matrix units, half of what the square product takes. For
-every similarity, counted in machine code for the architecture 9.0: 1 for the maximum of rows and 2.5 for that of
-columns (0.75 of them shuffles), 10 for the histogram (scaled, clamped, made an index, checked, added to a counter in
-shared memory), 2 for each threshold, 6 for the lowest. That of histogram and nearest, 14, is a quarter of the time that
-768 dimensions of bfloat16 take on the matrix units of an H100. A tile on the diagonal or at an edge, or with a row that
+every similarity about 10 for the histogram (scaled, clamped, made an index, checked, added to a counter in shared
+memory; counted in machine code for the architecture 9.0), and, as estimated from the source, 1 for the maximum of rows,
+2.5 for that of columns (0.75 of them shuffles), 2 for each threshold and 6 for the lowest. A tile on the diagonal or at an edge, or with a row that
 is not finite, takes 4 more; a tile with nearer neighbours some 10 for each that one row has in it, and after the first
 thousands of rows few have.
 

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from divfast.errors import BackendError, DataError
+from divfast.kernels import launching
 
 MODES = ("bf16", "tf32", "fp32")
 
@@ -105,11 +106,6 @@ def wholeness(left_finite, right_finite, i, j, row, column, n, m, BM: tl.constex
     return whole, good_i, good_j
 
 
-def interpreted() -> bool:
-    """Return whether kernels run in Triton's interpreter, on tensors of the CPU (``TRITON_INTERPRET=1``)."""
-    return bool(triton.knobs.runtime.interpret)
-
-
 def check(rows: torch.Tensor, others: torch.Tensor | None, mode: str) -> None:
     """Raise where no kernel can take these; reads no value, so waits for no device.
 
@@ -133,23 +129,15 @@ def check(rows: torch.Tensor, others: torch.Tensor | None, mode: str) -> None:
             )
         if len(one) >= 2**31 - 2**9:
             raise DataError(f"{len(one):,} rows are more than a kernel can name, 2^31.", where=name)
-        if not (one.is_cuda or (interpreted() and one.device.type == "cpu")):
-            raise BackendError(
-                f"a Triton kernel cannot read {name} on the device {one.device}.",
-                remedy="Move them to a CUDA device, or set TRITON_INTERPRET=1 before the import.",
-            )
+        launching.check_place(one, name)
     if others is not None and (others.shape[1] != rows.shape[1] or others.device != rows.device):
         raise DataError(
             f"must have {rows.shape[1]} dimensions on {rows.device}, as rows have; "
             f"got {others.shape[1]} on {others.device}.",
             where="others",
         )
-    wanted = mode == "bf16" and rows.dtype != torch.float16
-    if wanted and rows.is_cuda and torch.cuda.get_device_capability(rows.device) < (8, 0):
-        raise BackendError(
-            f"{torch.cuda.get_device_name(rows.device)} has no bfloat16.",
-            remedy='Use mode="fp32", or rows of float16.',
-        )
+    if mode == "bf16" and rows.dtype != torch.float16:
+        launching.check_bfloat16(rows.device, 'Use mode="fp32", or rows of float16.')
 
 
 def operand(rows: torch.Tensor, mode: str) -> torch.Tensor:
@@ -205,7 +193,7 @@ def constants(rows: torch.Tensor, mode: str, tile: Tile, symmetric: bool) -> dic
         "SYMMETRIC": symmetric,
         "PRECISION": "tf32" if mode == "tf32" else "ieee",
         # In the interpreter bfloat16 are bits, which it would multiply.
-        "WIDEN": rows.dtype != torch.float32 and (mode != "bf16" or interpreted()),
+        "WIDEN": rows.dtype != torch.float32 and (mode != "bf16" or launching.interpreted()),
     }
 
 

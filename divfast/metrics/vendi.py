@@ -273,9 +273,8 @@ def vendi(
     it is that of random Fourier features, ``[cos w.x, sin w.x] / sqrt(rank)`` for `rank` frequencies w drawn from a
     normal distribution of deviation 1 / scale: O(K rank (d + rank)) time, (2 rank)^2 numbers. A kernel of features
     is off by about ``1 / sqrt(2 rank)`` at each entry, which spreads over small eigenvalues: the score can be no
-    more than 2 rank and is low where it comes near. At q = 1 it converges slowly (26.1 for 27.9 with rank = 1000 in
-    one of our trials; a warning says so), at q = 2 and above soon (5.998 for 5.999). `rke` with ``kernel=rbf`` is q
-    = 2 with no features.
+    more than 2 rank and is low where it comes near. At q = 1 it converges slowly, and a warning says so; at q = 2 and
+    above soon. `rke` with ``kernel=rbf`` is q = 2 with no features.
 
     References
     ----------
