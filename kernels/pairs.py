@@ -5,10 +5,10 @@ numbers a row. With n rows and tiles of BM x BN over the upper triangle:
 
 Operations: n^2 d / 2 multiplications and additions on the matrix units, half of what the square product takes. For
 every similarity about 10 for the histogram (scaled, clamped, made an index, checked, added to a counter in shared
-memory; counted in machine code for the architecture 9.0), and, as estimated from the source, 1 for the maximum of rows,
-2.5 for that of columns (0.75 of them shuffles), 2 for each threshold and 6 for the lowest. A tile on the diagonal or at an edge, or with a row that
-is not finite, takes 4 more; a tile with nearer neighbours some 10 for each that one row has in it, and after the first
-thousands of rows few have.
+memory; counted in machine code for the architecture 9.0), and, as estimated from the source, 1 for the maximum of
+rows, 2.5 for that of columns (0.75 of them shuffles), 2 for each threshold and 6 for the lowest. A tile on the
+diagonal or at an edge, or with a row that is not finite, takes 4 more; a tile with nearer neighbours some 10 for each
+that one row has in it, and after the first thousands of rows few have.
 
 Bytes: n^2 d b (1 / BM + 1 / BN) / 2 from the second cache with b bytes a number, and about n^2 d b / (2 GROUP BM) from
 memory, since a group of blocks of rows passes over all columns once: at 1,000,000 x 768 of bfloat16 9 TB and 190 GB.
