@@ -34,10 +34,10 @@ def check_place(rows: torch.Tensor, name: str = "rows") -> None:
         )
 
 
-def check_bfloat16(device: torch.device, remedy: str) -> None:
-    """Raise `BackendError` where a device has no bfloat16."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < _BFLOAT16_SINCE:
-        raise BackendError(f"{torch.cuda.get_device_name(device)} has no bfloat16.", remedy=remedy)
+def check_bfloat16(rows: torch.Tensor, remedy: str) -> None:
+    """Raise `BackendError` where the device of rows has no bfloat16."""
+    if rows.is_cuda and torch.cuda.get_device_capability(rows.device) < _BFLOAT16_SINCE:
+        raise BackendError(f"{torch.cuda.get_device_name(rows.device)} has no bfloat16.", remedy=remedy)
 
 
 def check(rows: torch.Tensor, groups: torch.Tensor) -> None:
@@ -67,7 +67,7 @@ def check(rows: torch.Tensor, groups: torch.Tensor) -> None:
         )
     check_place(rows)
     if rows.dtype == torch.bfloat16:
-        check_bfloat16(rows.device, "Convert the rows with .half() or .float().")
+        check_bfloat16(rows, "Convert the rows with .half() or .float().")
 
 
 def operand(rows: torch.Tensor, accumulator: torch.dtype) -> Any:

@@ -137,7 +137,7 @@ def check(rows: torch.Tensor, others: torch.Tensor | None, mode: str) -> None:
             where="others",
         )
     if mode == "bf16" and rows.dtype != torch.float16:
-        launching.check_bfloat16(rows.device, 'Use mode="fp32", or rows of float16.')
+        launching.check_bfloat16(rows, 'Use mode="fp32", or rows of float16.')
 
 
 def operand(rows: torch.Tensor, mode: str) -> torch.Tensor:
