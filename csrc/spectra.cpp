@@ -116,7 +116,7 @@ DIVFAST_CLONES void diagonalise(Lanes* diagonal, Lanes* beside, int64_t k) {
             const Mask now = (first <= i) & (last > i);
             const Lanes square = beside[i];
             const Lanes r = p + square;
-            beside[i + 1] = now & (last - 1 != i) ? sine * r : beside[i + 1];
+            beside[i + 1] = (now & (last - 1 != i)) ? sine * r : beside[i + 1];
             const Lanes inverse = 1 / r;
             const Lanes c = p * inverse, s = square * inverse;
             const Lanes alpha = diagonal[i];
