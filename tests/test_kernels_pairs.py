@@ -1,14 +1,10 @@
 """The kernels over all pairs: in Triton's interpreter, or on a GPU where there is one, against float64."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from interpreter import GPU
+from compiling import check_compiles
+from divfast.device import driver
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -21,6 +17,7 @@ from divfast.kernels.tiles import Tile  # noqa: E402
 from divfast.reference import similarity as reference  # noqa: E402
 
 SIZES = [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 128, 129]
+GPU = driver()
 DEVICE = "cuda" if GPU else "cpu"
 # What tensor cores round is a GPU's; the interpreter multiplies in float32.
 ERROR = {"fp32": 1e-6, "bf16": 1e-6, "tf32": 2**-10 if GPU else 1e-6}
@@ -309,19 +306,4 @@ print("compiled")
 
 
 def test_compiles_for_the_tensor_cores_of_hopper(tmp_path):
-    from triton import knobs
-
-    try:
-        found = Path(knobs.nvidia.ptxas.path).is_file()
-    except (AttributeError, RuntimeError):
-        found = False
-    if not found:
-        pytest.skip("this Triton brings no ptxas")
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    script = tmp_path / "compile_kernels.py"
-    script.write_text(COMPILE, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.stdout == "compiled\n", done.stderr
+    check_compiles(COMPILE, tmp_path)

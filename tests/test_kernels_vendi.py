@@ -1,12 +1,9 @@
 """The kernels of Vendi Scores: in Triton's interpreter, or on a GPU where there is one, against float64."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+
+from compiling import check_compiles
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -169,19 +166,4 @@ print("compiled")
 
 
 def test_compiles_for_a_gpu(tmp_path):
-    from triton import knobs
-
-    try:
-        found = Path(knobs.nvidia.ptxas.path).is_file()
-    except (AttributeError, RuntimeError):
-        found = False
-    if not found:
-        pytest.skip("this Triton brings no ptxas")
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    script = tmp_path / "compile_kernels.py"
-    script.write_text(COMPILE, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.stdout == "compiled\n", done.stderr
+    check_compiles(COMPILE, tmp_path)
