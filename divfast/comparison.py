@@ -18,7 +18,7 @@ from divfast.output import save_report
 from divfast.result import Signature, column_name, json_number, sizes
 from divfast.runs import Entry, Run, open_run
 from divfast.scope import SCOPES, check_scope
-from divfast.stats import FLIPS, REPLICATES, bootstrap_intervals, holm, mean_and_std, sign_flip_p
+from divfast.stats import FLIPS, INTERVAL, bootstrap_intervals, holm, mean_and_std, sign_flip_p
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ def compare(
         "left_out": left_out,
         "allowed": list(allow),
         "seed": seed,
-        "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
+        "interval": INTERVAL.format("prompts"),
         "test": f"paired sign-flip test, two-sided, exact or {FLIPS} random flips; p_holm corrects for all tests here",
     }
     return Comparison(results, pa.table(table), facts)
