@@ -92,9 +92,8 @@ def compare(
     the same; at unequal ones, score both with --at-k or --at-n first.
 
     \b
-    Examples:
+    Example:
       divfast compare base.jsonl dpo.jsonl -m ead -m cosine --encoder minilm
-      divfast compare base/ dpo/ -m ead@k=8 -m cosine
     """
     import divfast
     from divfast.cli import progress, render_compare

@@ -43,7 +43,7 @@ def bootstrap_intervals(
 ) -> list[Interval]:
     """Return bootstrap intervals over groups of the mean of each column, or of what follows from the means.
 
-    Every interval that divfast gives is from here.
+    Every interval that divfast gives is from here, or from the same draws through `expanded_percentile`.
 
     Parameters
     ----------
@@ -94,20 +94,34 @@ def bootstrap_intervals(
     if of is not None:
         drawn = of(drawn)
         defined = np.full(len(drawn), defined.min())
-    return [_between(row, int(n), level) for row, n in zip(drawn, defined, strict=True)]
+    return [expanded_percentile(row, int(n), level) for row, n in zip(drawn, defined, strict=True)]
 
 
-def _between(drawn: Floats, n: int, level: float) -> Interval:
-    """Return the expanded percentile interval of replicates of n values."""
+def expanded_percentile(drawn: Floats, n: int, level: float = LEVEL) -> Interval:
+    """Return the interval between quantiles of replicates, further out the fewer values they were drawn from.
+
+    Parameters
+    ----------
+    drawn : float64[r]
+        What was drawn; left out where it is not finite.
+    n : int
+        Values, the smallest number where there are several columns or tasks.
+    level : float
+        Of the interval.
+
+    Notes
+    -----
+    See `bootstrap_intervals`; for callers that keep the replicates.
+    """
     finite = drawn[np.isfinite(drawn)]
     if n < 2 or not len(finite):
         return NOTHING
-    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * _student(0.5 + level / 2.0, n - 1))
+    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * student_quantile(0.5 + level / 2.0, n - 1))
     low, high = np.quantile(finite, [tail, 1.0 - tail])
     return (float(low), float(high))
 
 
-def _student(p: float, df: int) -> float:
+def student_quantile(p: float, df: int) -> float:
     """Return the quantile of Student's t by the expansion of Cornish and Fisher, to 0.1% from 3 degrees of freedom on.
 
     With fewer the ends of the interval are the smallest and the largest replicate, however it is rounded.
