@@ -82,8 +82,8 @@ def test_what_the_page_says_of_the_rows():
     ours = [row for row in means if row["method"] == "divfast"]
     exceptions = ("very skewed (lognormal)", "accuracy@1, mean 0.9")
     usual = [row for row in ours if row["values"] not in exceptions]
-    assert all(row["rate"] >= 0.90 for row in usual)
-    assert all(row["rate"] >= 0.92 for row in usual if row["prompts"] >= 30)
+    for prompts, least in ((10, 0.895), (30, 0.92), (100, 0.93)):
+        assert all(row["rate"] >= least for row in usual if row["prompts"] >= prompts)
     assert all(row["within"] for row in ours if row["prompts"] == 500 and row["values"] != exceptions[0])
     for row in means:
         # Never worse than the plain percentile.
