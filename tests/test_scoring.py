@@ -136,7 +136,7 @@ def test_defaults_say_what_they_leave_out():
         "ead",
         "distinct:n=1",
         "distinct:n=2",
-        "distinct:n=3",
+        "jaccard",
     ]
     assert {r.scope for r in report} == {"prompt", "pooled"}
     assert "cosine and vendi need vectors" in report.run["left_out"]
