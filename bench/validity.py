@@ -38,15 +38,18 @@ FILE = re.compile(r"(.+?)_(?:\d+|all|no|with)_.*?(prompt|resp|story)_gen__")
 PEOPLE = "people"
 AUTHORS = "authors:"
 NOVELTY = "novelty"
+# Of metrics that split at white space by default, for a fair comparison with those that do not.
+WORDS = ", words"
 # Prompts whose samples are of up to so many words on average are short.
 SHORT = 30
 # Whose place in the default set is asked for, beside what could do instead.
 COMPARED = [
     ("distinct:n=3", "distinct:n=2"),
     ("distinct:n=3", "ead"),
-    ("jaccard", "ead"),
-    ("jaccard", "distinct:n=1"),
-    ("rouge_l", "jaccard"),
+    ("distinct:n=2", "ead"),
+    ("ead, words", "ead"),
+    ("jaccard", "ead, words"),
+    ("jaccard", "distinct:n=1, words"),
     ("vendi", "cosine"),
     ("chamfer", "vendi"),
     ("cosine", "ead"),
@@ -203,12 +206,19 @@ def rounded(value):
 
 
 def score_columns(outputs, wanted, half, **options):
-    """Return values[spec], higher where samples are more diverse, the same on `half` of them, and the signatures."""
-    report = divfast.score(outputs, wanted, scopes=["prompt"], at_k=half, **options)
-    # What differs in its last digits alone is tied.
-    full = {spec: (sign(spec) * report[spec].values).round(9) for spec in wanted}
-    halved = {spec: sign(spec) * report[f"{spec}@k={half[0]}"].values for spec in wanted} if half else {}
-    return full, halved, [str(report[spec].signature) for spec in wanted]
+    """Return values[metric], higher where samples are more diverse, the same on `half` of them, and the signatures."""
+    full, halved, signatures = {}, {}, []
+    split = [spec for spec in wanted if parse_spec(spec).metric.tokenizers.get("default", "words") != "words"]
+    for some, suffix, more in ((wanted, "", options), (split, WORDS, {"tokenizer": "words"})):
+        if not some:
+            continue
+        report = divfast.score(outputs, some, scopes=["prompt"], at_k=half, **more)
+        signatures += [str(report[spec].signature) for spec in some]
+        # What differs in its last digits alone is tied.
+        full |= {spec + suffix: (sign(spec) * report[spec].values).round(9) for spec in some}
+        if half:
+            halved |= {spec + suffix: sign(spec) * report[f"{spec}@k={half[0]}"].values for spec in some}
+    return full, halved, signatures
 
 
 def shift(full, halved):
@@ -241,15 +251,14 @@ def measure(folder, *, encoder="minilm", judge=None, replicates=REPLICATES, told
             everything.append(row(metric, sets.name, sets.task, n, undefined, found, **more))
             pooled.setdefault((metric, sets.name), []).append((n, undefined, found, more))
         if not sets.name.endswith("_rated"):
-            between.append(rank_correlations(full))
+            between.append(rank_correlations({spec: full[spec] for spec in wanted}))
     for (metric, name), parts in pooled.items():
         everything.append(over_tasks(metric, name, parts))
     estimates = {key: mean_over_tasks(parts) for key, parts in pooled.items()}
     if (Path(folder) / "noveltybench").is_dir():
         told("noveltybench")
-        for (metric, task), (n, found) in novelty(
-            Path(folder) / "noveltybench", wanted, encoder, judge, replicates
-        ):
+        pairs = novelty(Path(folder) / "noveltybench", wanted, encoder, judge, replicates)
+        for (metric, task), (n, found) in pairs:
             everything.append(row(metric, NOVELTY, task, n, 0, found))
             if task == "all":
                 estimates[metric, NOVELTY] = found
@@ -321,7 +330,7 @@ def novelty(folder, wanted, encoder, judge, replicates):
     found = [score_columns(one, wanted, [], encoder=encoder, judge=judge)[0] for one in outputs]
     weights = draws(np.arange(len(prompts)), replicates, SEED)
     tasks = {"all": words >= 0, "short": words <= SHORT, "long": words > SHORT}
-    for metric in wanted:
+    for metric in found[0]:
         values = np.array([one[metric] for one in found])
         for task, kept in tasks.items():
             if kept.any():

@@ -121,13 +121,40 @@ def correlations_by_task():
     return markdown(("metric", *headers), lines)
 
 
+def tokens():
+    """Return what becomes of metrics that split at white space, with punctuation, where words are taken instead."""
+    found, rows = load()
+    wanted = {
+        name: COLUMNS[name] for name in ("temperature", "McDiv", "nuggets", "people, nuggets", "NoveltyBench")
+    }
+    lines = []
+    for metric in names(found):
+        if (metric + ", words", "mcdiv", "all") in rows:
+            pairs = [
+                [number(rows.get((one, name, "all")), key) for one in (metric, metric + ", words")]
+                for name, key in wanted.values()
+            ]
+            lines.append((label(metric), *(" → ".join(pair) for pair in pairs)))
+    return markdown(("metric", *wanted), lines)
+
+
 def redundancy():
     """Return how alike the metrics of the default set are, and some others that might be in it."""
     found, _ = load()
     every, matrix = found["correlations"]["metrics"], found["correlations"]["matrix"]
     wanted = list(
         dict.fromkeys(
-            [*DEFAULT, "distinct:n=3", "rouge_l", "chrf", "self_bleu", "compression", "chamfer", "length"]
+            [
+                *DEFAULT,
+                "distinct:n=3",
+                "jaccard",
+                "rouge_l",
+                "chrf",
+                "self_bleu",
+                "compression",
+                "chamfer",
+                "length",
+            ]
         )
     )
     lines = [
@@ -173,6 +200,7 @@ TABLES = {
     "validity": validity,
     "tasks": tasks,
     "correlations": correlations_by_task,
+    "tokens": tokens,
     "differences": differences,
     "redundancy": redundancy,
     "left out": left_out,

@@ -15,7 +15,7 @@ from divfast.views import View
 from divfast.views.opening import KINDS, Opener, Sources, open_tokenizers
 
 # Why these: docs/validity.md.
-LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "jaccard")
+LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
 JUDGED_DEFAULT = ("nli",)
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")

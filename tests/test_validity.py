@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divfast.registry import all_metrics
@@ -71,6 +71,7 @@ def test_agreements_by_hand(statistics):
 counts = st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=3, max_size=30)
 
 
+@settings(max_examples=50)
 @given(counts)
 def test_statistics_agree_with_plain_ones_on_repeated_values(statistics, rows):
     scipy_stats = pytest.importorskip("scipy.stats")
@@ -173,12 +174,15 @@ def test_a_folder_is_measured(validity, folder):
     assert "half" not in rows["ead", "con_test", "all"]
     assert rows["rouge_l", "novelty", "all"]["agreement"] == 1 and rows["rouge_l", "novelty", "all"]["n"] == 5
     assert ("rouge_l", "novelty", "long") not in rows
+    # Punctuation and case make no difference here.
+    assert rows["ead, words", "mcdiv", "all"]["oca"] == rows["ead", "mcdiv", "all"]["oca"] == 1
+    assert "jaccard, words" not in every
     (one,) = (
-        d
-        for d in found["differences"]
-        if (d["metric"], d["than"], d["set"]) == ("rouge_l", "jaccard", "mcdiv")
+        one
+        for one in found["differences"]
+        if (one["metric"], one["set"], one["of"]) == ("ead, words", "mcdiv", "oca")
     )
-    assert one["difference"] == 0 and one["interval"] == [0, 0] and one["of"] == "oca"
+    assert one["than"] == "ead" and one["difference"] == 0 and one["interval"] == [0, 0]
 
 
 def test_length_is_what_goes_with_length_among_sets_of_one_label(validity):
@@ -202,7 +206,7 @@ PUBLISHED = {
     ("SentBert", "con_test"): [(0.682, 0.815), (0.591, 0.791), (0.770, 0.896)],
     ("AveragedDistinctNgrams", "con_test"): [(0.333, 0.675), (0.346, 0.677), (0.573, 0.772)],
     ("SentBert", "mcdiv_nuggets"): [(0.728, 0.850), (0.532, 0.758), (0.633, 0.803)],
-    ("AveragedDistinctNgrams", "mcdiv_nuggets"): [(-0.003, None), (-0.002, 0.507), (-0.002, 0.510)],
+    ("AveragedDistinctNgrams", "mcdiv_nuggets"): [(-0.003, 0.514), (-0.002, 0.507), (-0.002, 0.510)],
     ("SentBert", "mcdiv"): [(0.796, 0.897), (0.678, 0.830), (0.753, 0.867)],
     ("AveragedDistinctNgrams", "mcdiv"): [(0.476, 0.746), (0.517, 0.738), (0.535, 0.744)],
     ("BertScore", "dec_test"): [(0.878, None), (0.874, None), (0.694, None)],
@@ -225,7 +229,12 @@ def test_the_authors_values_are_worth_what_was_published(validity, shared):
             if rho is not None:
                 assert found["spearman"][0] == pytest.approx(rho, abs=1.6e-3), (metric, name, task)
             if accuracy is not None:
-                assert found["oca"][0] == pytest.approx(accuracy, abs=1.6e-3), (metric, name, task)
+                lower = validity.oca(-one.authors[metric], one.label > 0.5)[0]
+                assert max(found["oca"][0], lower) == pytest.approx(accuracy, abs=1.6e-3), (
+                    metric,
+                    name,
+                    task,
+                )
 
 
 def test_committed_rows_are_reproduced(validity, shared):
