@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +45,10 @@ class Condition:
             Where the value cannot be had, or compared.
         """
         value = self.template.value(record)
+        if isinstance(value, str) and isinstance(self.other, (bool, int, float)):
+            # As a CSV file holds them.
+            with contextlib.suppress(ValueError):
+                value = json.loads(value.lower())
         try:
             return bool(RELATIONS[self.relation](value, self.other))
         except TypeError:

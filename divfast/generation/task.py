@@ -14,7 +14,7 @@ from divfast.generation.conditions import Condition
 from divfast.generation.data import columns_of, read_hub, read_local
 from divfast.generation.prompts import Message, Prompt
 from divfast.generation.task_file import read_keys
-from divfast.generation.template import Record, Template, Unfit
+from divfast.generation.template import Record, Template, Unfit, filled
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -86,6 +86,12 @@ class Task:
     def verifier(self) -> str | None:
         """The name of its verifier; None where no rule can tell what is right."""
         return self.verify.get("verifier")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what its file says, with its name."""
+        import yaml
+
+        return {"name": self.name, **yaml.safe_load(self.source)}
 
     @property
     def reads(self) -> list[str]:
@@ -243,10 +249,10 @@ def _takes(task: Task, record: Record, where: str) -> bool:
 def _prompt(task: Task, record: Record, number: str, chat: bool, where: str) -> Prompt:
     forms = (task.chat_format if chat else ()) or task.format
     try:
-        asked = _filled(forms, record)
+        asked = filled(forms, record)
         columns = {name: _value(template, record) for name, template in task.columns.items()}
         id = number if task.id is None else task.id.text(record)
-        shown = [(_filled(forms, one), task.answer.text(one)) for one in task.examples] if task.answer else []
+        shown = [(filled(forms, one), task.answer.text(one)) for one in task.examples] if task.answer else []
     except Unfit as unfit:
         raise DataError(str(unfit), where=where) from None
     if chat and shown:
@@ -255,13 +261,6 @@ def _prompt(task: Task, record: Record, number: str, chat: bool, where: str) -> 
             turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.strip()}]
         return Prompt(id, asked, [*turns, {"role": "user", "content": asked}], columns)
     return Prompt(id, "\n\n".join([*(question + answer for question, answer in shown), asked]), None, columns)
-
-
-def _filled(forms: Sequence[Template], record: Record) -> str:
-    for form in forms[:-1]:
-        if form.is_filled(record):
-            return form.text(record)
-    return forms[-1].text(record)
 
 
 def _templates(value: Any) -> list[Template]:

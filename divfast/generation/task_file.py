@@ -8,7 +8,7 @@ from typing import Any
 
 from divfast.errors import DataError, DivfastError, nearest
 from divfast.generation.conditions import read_conditions
-from divfast.generation.template import Template, kind_of
+from divfast.generation.template import Template, Unfit, filled, kind_of
 
 _JUDGE = {
     "how": ("pairwise", "score"),
@@ -52,6 +52,19 @@ def read_keys(text: str, where: str) -> dict[str, Any]:
     except DivfastError as error:
         raise DataError(error.what, where=where, remedy=error.remedy) from None
     return values
+
+
+def _check_examples(values: Mapping[str, Any]) -> None:
+    examples = values.get("examples", ())
+    if examples and "answer" not in values:
+        raise DataError("has examples, but not the answer that follows each.", remedy="Add answer: TEMPLATE.")
+    for number, example in enumerate(examples, 1):
+        try:
+            for formats in (values["format"], values.get("chat_format") or values["format"]):
+                filled(formats, example)
+            values["answer"].text(example)
+        except Unfit as unfit:
+            raise DataError(f"example {number}: {unfit}") from None
 
 
 def _read(key: Any, value: Any) -> Any:
@@ -130,19 +143,18 @@ def _records(value: Any) -> tuple[Mapping[str, Any], ...]:
 
 def _verify(value: Any) -> Mapping[str, Any]:
     from divfast.quality.verified import verify
-    from divfast.quality.verifiers import find_verifier
 
-    given = {"verifier": value} if isinstance(value, str) else dict(_mapping(value))
-    known = [
+    said = {"as": value} if isinstance(value, str) else dict(_mapping(value))
+    given = {"output", "threads", "memory", "progress", "seed"}
+    keywords = [
         name
         for name, parameter in inspect.signature(verify).parameters.items()
-        if name == "verifier" or parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in given
     ]
-    for key in given:
-        if key not in known:
-            raise DataError(f"unknown key {key!r}.", remedy=nearest(key, known))
-    find_verifier(_text(given.get("verifier")))
-    return given
+    for key in said:
+        if key not in ("as", *keywords):
+            raise DataError(f"unknown key {key!r}.", remedy=nearest(str(key), ["as", *keywords]))
+    return {"verifier": _text(said.pop("as", None)), **said}
 
 
 def _judge(value: Any) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,6 +101,22 @@ class Template:
         return all(value is not None and value != "" and value != [] for value in values)
 
 
+def filled(templates: Sequence[Template], record: Record) -> str:
+    """Return the text of the first template none of whose fields is null or empty, else that of the last.
+
+    Raises
+    ------
+    Unfit
+        As `Template.text`.
+
+    Examples
+    --------
+    >>> filled([Template("{task} on {input}"), Template("{task}")], {"task": "Sing", "input": ""})
+    'Sing'
+    """
+    return next((one for one in templates[:-1] if one.is_filled(record)), templates[-1]).text(record)
+
+
 @dataclass(frozen=True)
 class _Field:
     source: str
@@ -126,7 +143,7 @@ class _Field:
         value = _column(record, self.column)
         for step in self.steps:
             try:
-                value = value[step]
+                value = _structured(value)[step]
             except (KeyError, IndexError, TypeError):
                 raise Unfit(f"{{{self.source}}}: there is no [{step}].") from None
         for name, argument in self.transforms:
@@ -209,7 +226,17 @@ def _text(value: Any) -> str:
     return value
 
 
+def _structured(value: Any) -> Any:
+    """Return a list or an object; of text what it says as JSON, which is how a CSV file holds them."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            read = json.loads(value)
+            return read if isinstance(read, (list, dict)) else value
+    return value
+
+
 def _list(value: Any) -> list[Any]:
+    value = _structured(value)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise Unfit(f"expected a list, got {kind_of(value)}.")
     return list(value)
@@ -265,6 +292,8 @@ def _and(value: Any, more: Any) -> list[Any]:
 
 
 def _json(value: Any, _: str) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_json(one, _) for one in value]
     if not isinstance(value, str):
         return value
     try:
@@ -277,7 +306,7 @@ def _without_nulls(value: Any, _: str) -> Any:
     if isinstance(value, Mapping):
         return {name: _without_nulls(one, _) for name, one in value.items() if one is not None}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_without_nulls(one, _) for one in value if one is not None]
+        return [_without_nulls(one, _) for one in value]
     return value
 
 
@@ -302,7 +331,7 @@ TRANSFORMS = {
     "join": Transform(_join, "the texts of a list with this between them", "a text"),
     "lines": Transform(lambda value, _: _join(value, "\n"), "the texts of a list, each on a line"),
     "and": Transform(_and, "a list, with the value of another column unless it is in it", "a column"),
-    "json": Transform(_json, "what a JSON text says; other values as they are"),
+    "json": Transform(_json, "what a JSON text says, or each in a list; other values as they are"),
     "without nulls": Transform(_without_nulls, "without members that are null, at any depth"),
     "non-ascii share": Transform(_non_ascii, "the share of characters beyond ASCII, for filters"),
 }
