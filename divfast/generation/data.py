@@ -121,8 +121,11 @@ def _parquet(file: Path) -> Iterator[Record]:
 
 def _csv(source: Any) -> Iterator[Record]:
     text = bytes(source.read_all()).decode("utf-8", "replace")
-    csv.field_size_limit(max(len(text), 1))
+    # The limit is one for the whole process.
+    limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
-        yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        yield from list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise DataError(f"cannot be read as CSV: {error}.", where=source.name) from None
+    finally:
+        csv.field_size_limit(limit)

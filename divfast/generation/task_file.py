@@ -41,14 +41,13 @@ def read_keys(text: str, where: str) -> dict[str, Any]:
         at = where if mark is None else f"{where}:{mark.line + 1}"
         raise DataError(f"is not YAML: {problem}.", where=at) from None
     try:
-        values = {key: _read(key, value) for key, value in _mapping(written).items()}
+        if not isinstance(written, Mapping):
+            raise _wrong("keys and values", written)
+        values = {key: _read(key, value) for key, value in written.items()}
         for key in ("summary", "dataset", "format"):
             if key not in values:
                 raise DataError(f"has no {key}.", remedy="docs/tasks.md has all keys.")
-        if bool(values.get("examples")) and not values.get("answer"):
-            raise DataError(
-                "has examples, but not the answer that follows each.", remedy="Add answer: a template."
-            )
+        _check_examples(values)
     except DivfastError as error:
         raise DataError(error.what, where=where, remedy=error.remedy) from None
     return values

@@ -28,8 +28,8 @@ class Template:
     """Text with fields in braces; doubled braces stand for themselves.
 
     A field is the name of a column, which places in brackets may follow (``{turns[0][content]}``), then transforms,
-    each after a bar. A template that is one field alone has the value of that field, be it text, number or list; any
-    other is text, and takes text and numbers.
+    each after a bar; what follows a transform may stand in double quotes, to keep blanks. A template that is one field
+    alone has the value of that field, be it text, number or list; any other is text, and takes text and numbers.
 
     Attributes
     ----------
@@ -142,10 +142,13 @@ class _Field:
     def value(self, record: Record) -> Any:
         value = _column(record, self.column)
         for step in self.steps:
+            value = _structured(value)
+            if isinstance(value, str):
+                raise Unfit(f"{{{self.source}}}: there is no [{step}] in a text.")
             try:
-                value = _structured(value)[step]
+                value = value[step]
             except (KeyError, IndexError, TypeError):
-                raise Unfit(f"{{{self.source}}}: there is no [{step}].") from None
+                raise Unfit(f"{{{self.source}}}: there is no [{step}] in {kind_of(value)}.") from None
         for name, argument in self.transforms:
             try:
                 value = TRANSFORMS[name].apply(
@@ -188,6 +191,8 @@ def _transform(written: str) -> tuple[str, str]:
     for name in sorted(TRANSFORMS, key=len, reverse=True):
         if written == name or written.startswith(name + " "):
             argument = written[len(name) :].strip()
+            if argument[:1] == argument[-1:] == '"' and len(argument) > 1:
+                argument = argument[1:-1]
             if bool(argument) != (TRANSFORMS[name].argument is not None):
                 wants = TRANSFORMS[name].argument or "nothing"
                 raise DataError(f"the transform {name!r} is followed by {wants}, not by {argument!r}.")
@@ -292,8 +297,6 @@ def _and(value: Any, more: Any) -> list[Any]:
 
 
 def _json(value: Any, _: str) -> Any:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_json(one, _) for one in value]
     if not isinstance(value, str):
         return value
     try:
@@ -331,7 +334,10 @@ TRANSFORMS = {
     "join": Transform(_join, "the texts of a list with this between them", "a text"),
     "lines": Transform(lambda value, _: _join(value, "\n"), "the texts of a list, each on a line"),
     "and": Transform(_and, "a list, with the value of another column unless it is in it", "a column"),
-    "json": Transform(_json, "what a JSON text says, or each in a list; other values as they are"),
+    "json": Transform(_json, "what a JSON text says; other values as they are"),
+    "each json": Transform(
+        lambda value, _: [_json(one, _) for one in _list(value)], "the same of each of a list"
+    ),
     "without nulls": Transform(_without_nulls, "without members that are null, at any depth"),
     "non-ascii share": Transform(_non_ascii, "the share of characters beyond ASCII, for filters"),
 }
