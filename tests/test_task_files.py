@@ -83,6 +83,7 @@ def lines(path, records=RECORDS):
         ("{a | lines}", {"a": '["x", "y"]'}, "x\ny"),
         ("{a | and b}", {"a": ["x"], "b": "y"}, ["x", "y"]),
         ("{a | and b}", {"a": ["x", "y"], "b": "x"}, ["x", "y"]),
+        ("{a | called in b}", {"a": "def g():\n  pass\ndef f(x):\n  pass", "b": ["assert set(f(1))"]}, "f"),
         ("{a | json}", {"a": '{"b": [1]}'}, {"b": [1]}),
         ("{a | json}", {"a": [1]}, [1]),
         ("{a | each json}", {"a": ["{}", {"b": 1}]}, [{}, {"b": 1}]),
@@ -116,6 +117,11 @@ def test_what_is_put_in_is_not_read_again(text, value):
         ("{a | after ####}", {"a": "none"}, "{a | after ####}: there is no #### in it."),
         ("{a | last boxed}", {"a": r"\boxed{1"}, r"{a | last boxed}: there is no \boxed{...} in it."),
         ("{a | and b}", {"a": []}, "{a | and b}: there is no column 'b'."),
+        (
+            "{a | called in b}",
+            {"a": "def f(): pass", "b": "g(1)"},
+            "{a | called in b}: it defines no function that is called there.",
+        ),
         ("{a | json}", {"a": "{"}, "{a | json}: it is not JSON."),
     ],
 )
@@ -222,7 +228,7 @@ def test_what_cannot_be_compared():
             SUMS.replace("verify: exact", "verify: {preset: paper}"),
             "sums.yaml: verify: expected text, got null.",
         ),
-        (SUMS + "judge: {how: pair}", "sums.yaml: judge: how is pairwise or score, not 'pair'."),
+        (SUMS + "judge: {how: pairs}", "sums.yaml: judge: how is pair or score or checklist, not 'pairs'."),
         (SUMS + "judge: {haw: x}", "sums.yaml: judge: unknown key 'haw'.\nDid you mean how"),
         (SUMS + "examples: [{a: 1}]", "sums.yaml: has examples, but not the answer that follows each."),
         (
@@ -457,7 +463,7 @@ def test_a_folder_that_is_laid_out_like_the_hub(tmp_path):
 def test_tasks_lists_them():
     result = run("tasks")
     assert (result.exit_code, result.stderr) == (0, "")
-    for word in ("gsm8k", "openai/gsm8k", "pairwise", "817", "Write a story to a prompt"):
+    for word in ("gsm8k", "openai/gsm8k", "checklist", "817", "Write a story to a prompt"):
         assert word in result.stdout
 
 

@@ -63,6 +63,7 @@ CASES = {
         {
             "references": ["def add(a, b):\r\n  return a + b"],
             "tests": "assert add(1, 2) == 3\nassert add(0, 0) == 0",
+            "entry_point": "add",
         },
     ),
     "cruxeval": (

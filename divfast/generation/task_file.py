@@ -10,12 +10,7 @@ from divfast.errors import DataError, DivfastError, nearest
 from divfast.generation.conditions import read_conditions
 from divfast.generation.template import Template, Unfit, filled, kind_of
 
-_JUDGE = {
-    "how": ("pairwise", "score"),
-    "against": ("reference", "base"),
-    "prompt": None,
-    "model": None,
-}
+_JUDGE = {"how": ("pair", "score", "checklist"), "against": ("reference", "base"), "model": None}
 
 
 def read_keys(text: str, where: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ Record = Mapping[str, Any]
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _PATH = re.compile(r"\s*([^\[\]|]+?)\s*((?:\[[^\[\]]+\]\s*)*)")
+_DEFINITION = re.compile(r"^def[ \t]+(\w+)", re.MULTILINE)
+_CALL = re.compile(r"(\w+)\s*\(")
 _STEP = re.compile(r"\[([^\[\]]+)\]")
 
 
@@ -137,7 +139,7 @@ class _Field:
 
     @property
     def columns(self) -> list[str]:
-        return [self.column, *(argument for name, argument in self.transforms if name == "and")]
+        return [self.column, *(argument for name, argument in self.transforms if TRANSFORMS[name].of_column)]
 
     def value(self, record: Record) -> Any:
         value = _column(record, self.column)
@@ -150,10 +152,9 @@ class _Field:
             except (KeyError, IndexError, TypeError):
                 raise Unfit(f"{{{self.source}}}: there is no [{step}] in {kind_of(value)}.") from None
         for name, argument in self.transforms:
+            transform = TRANSFORMS[name]
             try:
-                value = TRANSFORMS[name].apply(
-                    value, _column(record, argument) if name == "and" else argument
-                )
+                value = transform.apply(value, _column(record, argument) if transform.of_column else argument)
             except Unfit as unfit:
                 raise Unfit(f"{{{self.source}}}: {unfit}") from None
         return value
@@ -184,6 +185,11 @@ class Transform:
     apply: Callable[[Any, Any], Any]
     summary: str
     argument: str | None = None
+
+    @property
+    def of_column(self) -> bool:
+        """Whether what follows is a column, and its value what counts."""
+        return self.argument == "a column"
 
 
 def _transform(written: str) -> tuple[str, str]:
@@ -296,6 +302,15 @@ def _and(value: Any, more: Any) -> list[Any]:
     return values if more in values else [*values, more]
 
 
+def _called_in(value: Any, calls: Any) -> str:
+    text = calls if isinstance(calls, str) else _join(calls, "\n")
+    defined = set(_DEFINITION.findall(_text(value)))
+    for name in _CALL.findall(text):
+        if name in defined:
+            return str(name)
+    raise Unfit("it defines no function that is called there.")
+
+
 def _json(value: Any, _: str) -> Any:
     if not isinstance(value, str):
         return value
@@ -334,6 +349,9 @@ TRANSFORMS = {
     "join": Transform(_join, "the texts of a list with this between them", "a text"),
     "lines": Transform(lambda value, _: _join(value, "\n"), "the texts of a list, each on a line"),
     "and": Transform(_and, "a list, with the value of another column unless it is in it", "a column"),
+    "called in": Transform(
+        _called_in, "the function that a Python program defines and another column calls", "a column"
+    ),
     "json": Transform(_json, "what a JSON text says; other values as they are"),
     "each json": Transform(
         lambda value, _: [_json(one, _) for one in _list(value)], "the same of each of a list"
