@@ -67,23 +67,6 @@ class Sizes(click.ParamType[tuple[int, ...]]):
         return tuple(map(int, str(value).split(",")))
 
 
-class Renaming(click.ParamType[tuple[str, str]]):
-    """A name and what it is called elsewhere, as ``text=prompt``."""
-
-    name = "renaming"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Return both names."""
-        if isinstance(value, tuple):
-            return value
-        here, between, there = str(value).partition("=")
-        if not (here and between and there):
-            self.fail(f"{value!r} is not NAME=THERE, such as text=prompt.", param, ctx)
-        return here, there
-
-
 def debug(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--debug``; what it does stands in `divfast.cli.Commands`."""
 
@@ -376,28 +359,6 @@ def working(command: Callable[..., Any]) -> Callable[..., Any]:
         command,
         threads,
         memory,
-    )
-
-
-def asking(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the records of a task are read."""
-    return _all(
-        command,
-        click.option(
-            "--data",
-            metavar="PATH",
-            type=click.Path(),
-            help="File (JSON Lines, JSON, Parquet, CSV) or folder with the columns of the task's data set, instead "
-            "of the Hugging Face Hub.",
-        ),
-        click.option(
-            "--field",
-            "fields",
-            type=Renaming(),
-            multiple=True,
-            metavar="NAME=THERE",
-            help="The column that the task calls NAME is called THERE in --data; repeatable.",
-        ),
     )
 
 

@@ -15,13 +15,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TASK]...")
-@options.asking
+@click.option(
+    "--data",
+    type=click.Path(),
+    metavar="PATH",
+    help="File (JSON Lines, JSON, Parquet, CSV) or folder with the columns of the task's data set.",
+)
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME=THERE",
+    help="The column that the task calls NAME is called THERE in --data; repeatable.",
+)
 @options.formats("table", "json", "csv", "md")
 @options.debug
-def tasks(
-    names: tuple[str, ...], data: str | None, fields: tuple[tuple[str, str], ...], form: str | None
-) -> None:
-    """List the tasks that prompts can be taken from, or show some whole.
+def tasks(names: tuple[str, ...], data: str | None, fields: tuple[str, ...], form: str | None) -> None:
+    """List tasks to take prompts from, or show some whole.
 
     A TASK is a name, or a file of your own as docs/tasks.md describes it. With --data its first prompt is shown too.
 
@@ -33,8 +43,12 @@ def tasks(
 
     if not names and (data is not None or fields):
         raise click.UsageError("--data and --field are for a task: name one.")
+    renamed = [field.partition("=") for field in fields]
+    if wrong := [field for field, parts in zip(fields, renamed, strict=True) if not all(parts)]:
+        raise click.UsageError(f"--field is NAME=NAME_THERE, not {wrong[0]!r}.")
+    there = {name: other for name, _, other in renamed}
     found = [find_task(name) for name in names] if names else list(all_tasks().values())
-    shown = [load_prompts(task, data, 1, fields=dict(fields))[0] if data else None for task in found]
+    shown = [load_prompts(task, data, 1, fields=there)[0] if data else None for task in found]
     click.echo(_text(found, shown, whole=bool(names), form=form or "table"))
 
 

@@ -106,7 +106,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _template(value: Any) -> Template:
-    return Template(_text(value))
+    if not isinstance(value, str) or not value:
+        # Braces without quotes are a mapping to YAML.
+        raise DataError(
+            f"expected a template, got {kind_of(value)}.", remedy='Write it in quotes: "{column}".'
+        )
+    return Template(value)
 
 
 def _formats(value: Any) -> tuple[Template, ...]:
