@@ -2,6 +2,9 @@
 
 import csv
 import json
+import re
+from functools import partial
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -9,16 +12,7 @@ from click.testing import CliRunner
 from divfast.cli import main
 from divfast.errors import DataError, MetricError
 from divfast.generation.task import find_task, load_prompts
-
-SUMS = """
-summary: Add two numbers
-dataset: me/sums
-config: easy
-format: "{a} + {b} ="
-columns: {gold: "{sum}"}
-verify: exact
-"""
-RECORDS = [{"a": i, "b": "1", "sum": str(i + 1)} for i in range(10)]
+from sums import SUMS, lines, write_task
 
 
 def run(*args):
@@ -28,20 +22,7 @@ def run(*args):
 
 @pytest.fixture
 def sums(tmp_path):
-    """Write a task of one's own, with more in it, and return its path."""
-
-    def write(more="", text=SUMS):
-        path = tmp_path / "sums.yaml"
-        path.write_text(text + more, encoding="utf-8")
-        return path
-
-    return write
-
-
-def lines(path, records=RECORDS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return path
+    return partial(write_task, tmp_path)
 
 
 # Files of tasks
@@ -158,6 +139,14 @@ def test_examples(sums, tmp_path):
         {"role": "assistant", "content": "3"},
         {"role": "user", "content": "What is 0 + 1?"},
     ]
+
+
+def test_the_example_of_the_document(tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text("utf-8")
+    task = tmp_path / "sums.yaml"
+    task.write_text(re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1], encoding="utf-8")
+    found = load_prompts(task, lines(tmp_path / "sums.jsonl"))
+    assert (found[3].text, found[3].columns) == ("What is 3 + 1?", {"gold": "4"})
 
 
 # The command

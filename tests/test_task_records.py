@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import sys
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,34 +12,12 @@ import pytest
 
 from divfast.errors import BackendError, DataError
 from divfast.generation.task import load_prompts
-
-SUMS = """
-summary: Add two numbers
-dataset: me/sums
-config: easy
-format: "{a} + {b} ="
-columns: {gold: "{sum}"}
-verify: exact
-"""
-RECORDS = [{"a": i, "b": "1", "sum": str(i + 1)} for i in range(10)]
+from sums import RECORDS, lines, write_task
 
 
 @pytest.fixture
 def sums(tmp_path):
-    """Write a task of one's own, with more in it, and return its path."""
-
-    def write(more="", text=SUMS):
-        path = tmp_path / "sums.yaml"
-        path.write_text(text + more, encoding="utf-8")
-        return path
-
-    return write
-
-
-def lines(path, records=RECORDS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return path
+    return partial(write_task, tmp_path)
 
 
 def test_every_format_gives_the_same(sums, tmp_path):
