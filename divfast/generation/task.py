@@ -141,7 +141,19 @@ def find_task(name: str | Path) -> Task:
         raise DataError(f"cannot be read: {os_reason(error)}.", where=str(path)) from None
     except UnicodeDecodeError:
         raise DataError("is not UTF-8 text.", where=str(path)) from None
-    return Task(path.stem, source=text, **read_keys(text, str(path)))
+    task = Task(path.stem, source=text, **read_keys(text, str(path)))
+    if task.verifier is not None:
+        _check_verifier(task.verifier, str(path))
+    return task
+
+
+def _check_verifier(name: str, where: str) -> None:
+    from divfast.quality.verifiers import find_verifier
+
+    try:
+        find_verifier(name)
+    except MetricError as error:
+        raise DataError(f"verify: {error.what}", where=where, remedy=error.remedy) from None
 
 
 def _folder() -> Any:
