@@ -52,6 +52,11 @@ def test_templates(template, record, value):
     assert Template(template).value(record) == value
 
 
+def test_boxes_take_linear_time():
+    text = r"\boxed{" * 100_000 + "1}"
+    assert Template("{a | first boxed}").value({"a": text}) == r"\boxed{1}"
+
+
 @given(st.text(), st.text())
 def test_what_is_put_in_is_not_read_again(text, value):
     escaped = text.replace("{", "{{").replace("}", "}}")

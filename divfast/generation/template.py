@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _PATH = re.compile(r"\s*([^\[\]|]+?)\s*((?:\[[^\[\]]+\]\s*)*)")
 _DEFINITION = re.compile(r"^def[ \t]+(\w+)", re.MULTILINE)
 _CALL = re.compile(r"(\w+)\s*\(")
+_BRACE = re.compile(r"\\boxed\{|[{}]")
 _STEP = re.compile(r"\[([^\[\]]+)\]")
 
 
@@ -260,30 +261,22 @@ def _after(value: Any, mark: str) -> str:
     return behind.strip()
 
 
-def _boxes(text: str) -> Iterator[str]:
-    r"""Yield every \boxed{...} of a text that is closed, braces within it counted."""
-    at = text.find("\\boxed{")
-    while at >= 0:
-        depth = 0
-        for i in range(at + 6, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[i], 0)
-            if depth == 0:
-                yield text[at : i + 1]
-                break
-        at = text.find("\\boxed{", at + 1)
+def _boxes(text: str) -> list[str]:
+    r"""Return every \boxed{...} of a text that is closed, by where they begin; braces within are counted."""
+    found, opened = [], []
+    for match in _BRACE.finditer(text):
+        if match[0] != "}":
+            opened.append(match.start() if len(match[0]) > 1 else -1)
+        elif opened and (start := opened.pop()) >= 0:
+            found.append((start, match.end()))
+    return [text[start:stop] for start, stop in sorted(found)]
 
 
-def _first_boxed(value: Any, _: str) -> str:
-    for box in _boxes(_text(value)):
-        return box
-    raise Unfit("there is no \\boxed{...} in it.")
-
-
-def _last_boxed(value: Any, _: str) -> str:
-    found = list(_boxes(_text(value)))
+def _boxed(value: Any, at: int) -> str:
+    found = _boxes(_text(value))
     if not found:
         raise Unfit("there is no \\boxed{...} in it.")
-    return found[-1]
+    return found[at]
 
 
 def _first(value: Any, _: str) -> Any:
@@ -342,8 +335,12 @@ TRANSFORMS = {
         "characters",
     ),
     "after": Transform(_after, "what stands behind the last such text, stripped", "a text"),
-    "first boxed": Transform(_first_boxed, r"the first \boxed{...}, with the braces that belong to it"),
-    "last boxed": Transform(_last_boxed, r"the last \boxed{...}, with the braces that belong to it"),
+    "first boxed": Transform(
+        lambda value, _: _boxed(value, 0), r"the first \boxed{...}, with the braces that belong to it"
+    ),
+    "last boxed": Transform(
+        lambda value, _: _boxed(value, -1), r"the last \boxed{...}, with the braces that belong to it"
+    ),
     "first": Transform(_first, "the first of a list"),
     "list": Transform(lambda value, _: [value], "a list of it alone"),
     "join": Transform(_join, "the texts of a list with this between them", "a text"),
