@@ -12,6 +12,9 @@ def lines():
     from divfast.throughput.cases import find_case
 
     for path in sorted((Path(__file__).parent / "results").glob("*.json")):
+        # What metrics are worth has tables of its own.
+        if path.stem == "validity":
+            continue
         rows = results.load(path)
         # The cases of the GPU are in a script of their own, and say what they are.
         summaries = {row["case"]: row["summary"] for row in rows if "summary" in row}
