@@ -203,7 +203,7 @@ def read_study(path: str | Path, *, folder: str | Path | None = None, means: boo
     declared = _models(document, top.get("models"))
     lineages = _lineages(document, top.get("lineages"), declared)
     named = [model for stages in lineages.values() for stage in stages for model in stage.models]
-    models: Mapping[str, Mapping[str, Any]] = dict.fromkeys(named, {}) if declared is None else declared
+    models: Mapping[str, Mapping[str, Any]] = {name: {} for name in named} if declared is None else declared
     if not models:
         raise document.error((), "names no models.", "Name them under lineages: NAME: [{base: MODEL}, ...].")
     given = _means(document, top.get("means"))
