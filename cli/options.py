@@ -210,7 +210,7 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             default="extracted",
             show_default=True,
-            help="Field with the answer of every sample, for majority votes.",
+            help="Field with the answer of every sample, for majority votes; outputs: the whole sample.",
         ),
     )
 

@@ -23,6 +23,7 @@ from divfast.result import Report
 from divfast.scoring import score
 from divfast.studies.cells import Cell, Column, Scores, Store, recipe_key
 from divfast.studies.plan import Study, Task
+from divfast.views.answers import WHOLE
 
 LENGTH = "length"
 # Of tasks with verdicts, and of those that also have answers.
@@ -166,7 +167,7 @@ def _jobs(
     if task.verify["verifier"] == "labels":
         options = {**options, "correct_field": task.verify.get("labels", "correct")}
         first = Source(paths[0]).first_record
-        has_answers = answers == "outputs" or (first is not None and answers in first)
+        has_answers = answers == WHOLE or (first is not None and answers in first)
     else:
         path, made = _verified(task, cell, store, options, allowing, runs)
         work.verified += made

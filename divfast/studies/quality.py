@@ -75,16 +75,16 @@ def averaged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for names, found in of.items():
         if len({row["task"] for row in rows}) < 2:
             continue
-        row: dict[str, Any] = dict.fromkeys(found[0], None) | dict(zip((*factors, *key), names, strict=True))
-        row |= {"task": AVERAGE}
-        row |= {name: float(np.mean([one[name] for one in found])) for name in (*_SIDES, *_PARTS[:3])}
-        near = abs(row["loss"]) < NEAR_ZERO * abs(row["base_all"])
-        row["share"] = float("nan") if near else row["residual"] / row["loss"]
-        row |= {
+        mean: dict[str, Any] = dict.fromkeys(found[0])
+        mean |= dict(zip((*factors, *key), names, strict=True)) | {"task": AVERAGE}
+        mean |= {name: float(np.mean([one[name] for one in found])) for name in (*_SIDES, *_PARTS[:3])}
+        near = abs(mean["loss"]) < NEAR_ZERO * abs(mean["base_all"])
+        mean["share"] = float("nan") if near else mean["residual"] / mean["loss"]
+        mean |= {
             name: sum(one[name] for one in found)
             for name in ("computable_base", "computable_model", "prompts")
         }
-        out.append(row)
+        out.append(mean)
     return out
 
 
