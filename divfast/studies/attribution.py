@@ -188,6 +188,7 @@ def attribute(
                     "low": low,
                     "high": high,
                     "p": one,
+                    "p_holm": None,
                 }
                 | {"prompts": len(step.difference) - step.undefined, "undefined": step.undefined, "tasks": 1}
             )
@@ -235,7 +236,7 @@ def _averages(
         yield (
             _row(factors, found[0], AVERAGE)
             | {"base": None, "before": None, "after": None, "change": None}
-            | {"share": share, "low": low, "high": high, "p": one}
+            | {"share": share, "low": low, "high": high, "p": one, "p_holm": None}
             | {"prompts": sum(len(step.difference) - step.undefined for step in found)}
             | {"undefined": sum(step.undefined for step in found), "tasks": len(found)},
             hash(column.tobytes()),

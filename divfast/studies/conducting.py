@@ -189,11 +189,10 @@ def _tables(plan: Study, all_grids: Sequence[Grid], seed: int, remarks: list[str
         rows["correlation"] += correlation.among_prompts(drawn, seed)
         rows["correlation"] += correlation.among_models(drawn)
         for grid in here:
-            rows["decomposition"] += quality.decompositions(grid, models, seed)
             if LENGTH in grid.values:
                 rows["length"] += correlation.beside_length(grid, plan.lineages, seed)
+        rows["decomposition"] += quality.decompositions([grid for grid in here if grid.right], models, seed)
         rows["quality"] += quality.accuracies([grid for grid in here if grid.quality], seed)
-    rows["decomposition"] += quality.averaged(rows["decomposition"])
     if plan.factors:
         rows["factors"] = values.table_of_factors(all_grids, plan.factors, seed)
     of_means = all(grid.prompts == 1 for grid in all_grids)

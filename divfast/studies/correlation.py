@@ -24,36 +24,39 @@ def among_prompts(drawn: Drawn, seed: int) -> Iterator[dict[str, Any]]:
 
     Notes
     -----
-    The mean over models of the correlation over prompts, so that it is not that of some models having more of both. In
-    the interval prompts are drawn, the same for all models, and keep their ranks.
+    Over the prompts on which both are defined. The mean over models of the correlation over prompts, so that it is not
+    that of some models having more of both. In the interval prompts are drawn, the same for all models, and keep their
+    ranks.
     """
     for grid in drawn.grids:
         names = [name for name in drawn.columns if name in grid.values]
-        two = list(combinations(names, 2))
-        if grid.prompts < 3 or not two:
+        if grid.prompts < 3 or len(names) < 2:
             continue
-        found: dict[tuple[str, str], list[tuple[float, Floats]]] = {pair: [] for pair in two}
+        pairs: dict[tuple[str, str], list[Floats]] = {}
+        rows: dict[bytes, Floats] = {}
         for i in range(len(grid.models)):
-            # Each pair over the prompts on which both are defined would rank anew for each; so over all that are.
-            values = np.stack([grid.values[name][i] for name in names])
-            for pair, (x, y) in zip(two, combinations(_standard_ranks(values), 2), strict=True):
+            for a, b in combinations(names, 2):
+                x, y = _standard_ranks(np.stack([grid.values[name][i] for name in (a, b)]))
                 moments = np.stack([x, y, x * x, y * y, x * y])
-                rho = _correlation(means(moments)[:, None])[0]
-                if not np.isnan(rho):
-                    found[pair].append((float(rho), moments))
-        for (a, b), parts in found.items():
-            if parts:
-                stacked = np.concatenate([moments for _, moments in parts])
-                replicates = drawn_means(stacked, grid.task, seed).reshape(len(parts), 5, -1)
-                low, high = between(np.mean([_correlation(one) for one in replicates], axis=0))
-                yield _row(grid.factors, grid.task, "prompts", a, b) | {
-                    "spearman": float(np.mean([rho for rho, _ in parts])),
-                    "low": low,
-                    "high": high,
-                    "kendall": float("nan"),
-                    "models": len(parts),
-                    "prompts": grid.prompts,
-                }
+                if not np.isnan(_correlation(means(moments)[:, None])[0]):
+                    pairs.setdefault((a, b), []).append(moments)
+                    # Where all columns are defined, the ranks of one are the same in all its pairs.
+                    rows.update((row.tobytes(), row) for row in moments)
+        if not pairs:
+            continue
+        replicates = drawn_means(np.stack(list(rows.values())), grid.task, seed)
+        of = {key: i for i, key in enumerate(rows)}
+        for (a, b), parts in pairs.items():
+            found = [_correlation(replicates[[of[row.tobytes()] for row in moments]]) for moments in parts]
+            low, high = between(np.mean(found, axis=0))
+            yield _row(grid.factors, grid.task, "prompts", a, b) | {
+                "spearman": float(np.mean([_correlation(means(moments)[:, None])[0] for moments in parts])),
+                "low": low,
+                "high": high,
+                "kendall": float("nan"),
+                "models": len(parts),
+                "prompts": grid.prompts,
+            }
 
 
 def _row(factors: Mapping[str, str], task: str, over: str, a: str, b: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from divfast.decomposition import take_apart
 from divfast.studies.attribution import AVERAGE
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
-from divfast.studies.resampling import Floats, between, drawn_means, means, seed_of
+from divfast.studies.resampling import NOTHING, Floats, between, drawn_means, means, seed_of
 
 _SIDES = ("base_all", "model_all", "base_correct", "model_correct")
 _PARTS = ("loss", "residual", "quality_control", "share")
@@ -33,64 +33,102 @@ def pairs(lineages: Mapping[str, Sequence[Stage]], remarks: list[str]) -> dict[t
     return {pair: " and ".join(names) for pair, names in found.items()}
 
 
-def decompositions(grid: Grid, models: Mapping[tuple[str, str], str], seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the table of decomposition for one task with verdicts.
+def decompositions(
+    grids: Sequence[Grid], models: Mapping[tuple[str, str], str], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table of decomposition: by task, then averaged over tasks.
+
+    Parameters
+    ----------
+    grids : sequence of Grid
+        Those of the tasks with verdicts, in one setting.
+    models : Mapping
+        From `pairs`.
+    seed : int
+        Of the bootstrap.
 
     Notes
     -----
-    As `divfast.decomposition.take_apart`; of means, where there is no interval of the loss, the share is undefined
-    where the loss is less than a twentieth of the base.
+    As `divfast.decomposition.take_apart`. An average is over those tasks on which loss and residual are defined; its
+    intervals are of draws of prompts within each task, and its share is that of the averages. Of means, where there is
+    no interval of the loss, a share is undefined where the loss is less than a twentieth of the base.
     """
     for (base, model), lineages in models.items():
-        for metric in grid.right:
-            of = (grid.values[metric], grid.right[metric])
-            values = [column[grid.row(name)] for column in of for name in (base, model)]
-            for over in ("own", "paired") if grid.prompts > 1 else ("own",):
-                found = take_apart(
-                    metric, over, values, (grid.prompts,) * 2, {}, seed=seed_of(grid.task, seed)
-                )
-                row: dict[str, Any] = {**grid.factors, "lineage": lineages, "base": base, "model": model}
-                row |= {"task": grid.task, "metric": metric, "over": over}
-                row |= {name: getattr(found, name) for name in _SIDES}
-                for name in _PARTS:
-                    low, high = found.intervals[name]
-                    row |= {name: getattr(found, name), f"{name}_low": low, f"{name}_high": high}
-                if grid.prompts == 1 and abs(found.loss) >= NEAR_ZERO * abs(found.base_all):
-                    row["share"] = found.residual / found.loss
-                row |= {"computable_base": found.computable[0], "computable_model": found.computable[1]}
-                yield row | {"prompts": grid.prompts}
+        for metric in dict.fromkeys(name for grid in grids for name in grid.right):
+            for over in ("own", "paired"):
+                found = []
+                for grid in grids:
+                    if metric in grid.right and (over == "own" or grid.prompts > 1):
+                        of = (grid.values[metric], grid.right[metric])
+                        values = np.stack([column[grid.row(name)] for column in of for name in (base, model)])
+                        found.append(_Taken(grid, metric, over, values, seed))
+                named = {"lineage": lineages, "base": base, "model": model}
+                for one in found:
+                    head = {
+                        **one.grid.factors,
+                        **named,
+                        "task": one.grid.task,
+                        "metric": metric,
+                        "over": over,
+                    }
+                    yield head | one.row
+                several = [one for one in found if not np.isnan([one.row["loss"], one.row["residual"]]).any()]
+                if len(found) > 1 and several:
+                    head = {
+                        **several[0].grid.factors,
+                        **named,
+                        "task": AVERAGE,
+                        "metric": metric,
+                        "over": over,
+                    }
+                    yield head | _averaged(several)
 
 
-def averaged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return decompositions averaged over those tasks on which loss and residual are defined, without intervals."""
-    key = ("lineage", "base", "model", "metric", "over")
-    factors = [
-        name for name in (rows[0] if rows else {}) if name not in (*key, "task") and _is_factor(rows, name)
-    ]
-    of: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if not np.isnan(row["loss"]) and not np.isnan(row["residual"]):
-            of.setdefault(tuple(row[name] for name in (*factors, *key)), []).append(row)
-    out = []
-    for names, found in of.items():
-        if len({row["task"] for row in rows}) < 2:
-            continue
-        mean: dict[str, Any] = dict.fromkeys(found[0])
-        mean |= dict(zip((*factors, *key), names, strict=True)) | {"task": AVERAGE}
-        mean |= {name: float(np.mean([one[name] for one in found])) for name in (*_SIDES, *_PARTS[:3])}
-        near = abs(mean["loss"]) < NEAR_ZERO * abs(mean["base_all"])
-        mean["share"] = float("nan") if near else mean["residual"] / mean["loss"]
-        mean |= {
-            name: sum(one[name] for one in found)
-            for name in ("computable_base", "computable_model", "prompts")
-        }
-        out.append(mean)
-    return out
+class _Taken:
+    """One decomposition on one task: its row, and its four means for drawn prompts."""
+
+    def __init__(self, grid: Grid, metric: str, over: str, values: Floats, seed: int) -> None:
+        self.grid = grid
+        sizes = (grid.prompts, grid.prompts)
+        found = take_apart(metric, over, list(values), sizes, {}, seed=seed_of(grid.task, seed))
+        self.row: dict[str, Any] = {name: getattr(found, name) for name in _SIDES}
+        for name in _PARTS:
+            low, high = found.intervals[name]
+            self.row |= {name: getattr(found, name), f"{name}_low": low, f"{name}_high": high}
+        if grid.prompts == 1:
+            self.row["share"] = _share_of_means(self.row)
+        self.row |= {"computable_base": found.computable[0], "computable_model": found.computable[1]}
+        self.row |= {"prompts": grid.prompts, "tasks": 1}
+        if over == "paired":
+            values = values[:, ~np.isnan(values).any(axis=0)]
+        self.drawn = drawn_means(values, grid.task, seed)
 
 
-def _is_factor(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Return whether a column is of a factor: they stand before the lineage."""
-    return list(rows[0]).index(name) < list(rows[0]).index("lineage")
+def _averaged(found: Sequence[_Taken]) -> dict[str, Any]:
+    """Return the row of an average over tasks."""
+    row: dict[str, Any] = {name: float(np.mean([one.row[name] for one in found])) for name in _SIDES}
+    row |= {name: float(np.mean([one.row[name] for one in found])) for name in _PARTS[:3]}
+    base_all, model_all, base_right, model_right = np.mean([one.drawn for one in found], axis=0)
+    loss, residual = base_all - model_all, base_right - model_right
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = dict(zip(_PARTS, (loss, residual, loss - residual, residual / loss), strict=True))
+    row["share"] = row["residual"] / row["loss"] if row["loss"] else float("nan")
+    ends = {name: between(drawn[name]) for name in _PARTS}
+    low, high = ends["loss"]
+    if np.isnan(low):
+        row["share"] = _share_of_means(row)
+    elif low <= 0 <= high:
+        row["share"], ends["share"] = float("nan"), NOTHING
+    out: dict[str, Any] = {name: row[name] for name in _SIDES}
+    for name in _PARTS:
+        out |= {name: row[name], f"{name}_low": ends[name][0], f"{name}_high": ends[name][1]}
+    counts = ("computable_base", "computable_model", "prompts", "tasks")
+    return out | {name: sum(one.row[name] for one in found) for name in counts}
+
+
+def _share_of_means(row: Mapping[str, Any]) -> float:
+    near = abs(row["loss"]) < NEAR_ZERO * abs(row["base_all"])
+    return float("nan") if near else row["residual"] / row["loss"]
 
 
 def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
