@@ -182,7 +182,7 @@ def _comparable(
     kept: list[str] = []
     left = []
     for spec, names in columns.items():
-        if is_its_own_expectation(parse_spec(spec).metric, max(2, smallest)):
+        if spec == LENGTH or is_its_own_expectation(parse_spec(spec).metric, max(2, smallest)):
             kept += names
             continue
         if len(names) < 2:
