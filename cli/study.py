@@ -87,13 +87,10 @@ def study(
       divfast study olmo3.yaml -o runs/olmo3
     """
     from divfast.cli import progress, render_study
-    from divfast.output import check_folder
     from divfast.studies import study as conduct
 
     if form in ("csv", "md", "tex") and chosen is None:
         raise click.UsageError(f"--format {form} is of one table: name it with --table.")
-    if output is not None:
-        check_folder(output)
     with progress.bars() as shown:
         findings = conduct(
             file,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from divfast import engine
 from divfast.dumps import Progress
 from divfast.errors import MetricError, nearest
+from divfast.output import check_folder
 from divfast.result import run_facts
 from divfast.stats import LEVEL, REPLICATES
 from divfast.studies import correlation, quality, values
@@ -131,6 +132,8 @@ def study(
     started = time.perf_counter()
     given = means
     plan = read_study(file, folder=dumps, means=bool(given))
+    if output is not None:
+        check_folder(output)
     work = Work()
     remarks: list[str] = []
     with engine.use_threads(threads), engine.use_memory(memory):
