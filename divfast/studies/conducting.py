@@ -27,6 +27,10 @@ from divfast.studies.plan import Study, read_study
 from divfast.studies.writing import write_tables
 
 Rows = list[dict[str, Any]]
+TABLES = (
+    *("attribution", "values", "decomposition", "quality"),
+    *("correlation", "length", "ranks", "factors"),
+)
 # Of means nobody knows of how many prompts they are, and there is nothing to test.
 _OF_PROMPTS = ("prompts", "undefined", "computable_base", "computable_model", "p", "p_holm")
 METHODS = {
@@ -177,10 +181,7 @@ def study(
 
 
 def _tables(plan: Study, all_grids: Sequence[Grid], seed: int, remarks: list[str]) -> dict[str, pa.Table]:
-    rows: dict[str, Rows] = {
-        name: []
-        for name in ("attribution", "values", "decomposition", "quality", "correlation", "length", "ranks")
-    }
+    rows: dict[str, Rows] = {name: [] for name in TABLES}
     models = quality.pairs(plan.lineages, remarks)
     for factors in plan.settings():
         here = [grid for grid in all_grids if grid.factors == factors]
