@@ -51,6 +51,11 @@ class Means(click.ParamType[tuple[str, str]]):
     "--intersect", is_flag=True, help="Where models have other prompts, go on with those that all have."
 )
 @click.option(
+    "--allow-code-execution",
+    is_flag=True,
+    help="Let verifiers run programs that models wrote, in a sandbox; no study file can say so.",
+)
+@click.option(
     "--table",
     "chosen",
     type=click.Choice(options.STUDY_TABLES),
@@ -66,6 +71,7 @@ def study(
     dumps: str | None,
     means: tuple[tuple[str, str], ...],
     intersect: bool,
+    allow_code_execution: bool,
     chosen: str | None,
     seed: int,
     threads: int | None,
@@ -98,6 +104,7 @@ def study(
             dumps=dumps,
             means=dict(means),
             intersect=intersect,
+            allow_code_execution=allow_code_execution,
             seed=seed,
             threads=threads,
             memory=memory,

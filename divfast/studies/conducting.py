@@ -89,7 +89,7 @@ def study(
     threads: int | None = None,
     memory: int | None = None,
     progress: Progress | None = None,
-    **allowing: Any,
+    allow_code_execution: bool = False,
 ) -> Findings:
     """Conduct a study: score the dumps of its models, and find where along its lineages diversity is lost.
 
@@ -111,8 +111,8 @@ def study(
         Of the bootstrap, of random subsets and of the sign flips.
     threads, memory, progress
         As in `divfast.score`.
-    **allowing
-        Keywords of `divfast.verify` that no study file may give.
+    allow_code_execution : bool
+        Verifiers may run programs that models wrote; no study file can say so.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def study(
                     seed=seed,
                     threads=threads,
                     memory=memory,
-                    allowing=allowing,
+                    allow_code_execution=allow_code_execution,
                     progress=progress,
                 )
                 all_grids = [

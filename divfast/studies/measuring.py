@@ -22,6 +22,7 @@ from divfast.registry import parse_spec
 from divfast.result import Report
 from divfast.scoring import score
 from divfast.studies.cells import Cell, Column, Scores, Store, recipe_key
+from divfast.studies.keywords import verify_options
 from divfast.studies.plan import Study, Task
 from divfast.views.answers import WHOLE
 
@@ -32,7 +33,9 @@ VOTES = ("majority", "mv_gain")
 # A killed run loses one batch; a model is loaded once a batch.
 _BATCH_DUMPS = 16
 _BATCH_BYTES = 64 << 20
-# Options that tell how a dump is read: of one that was verified, and so written anew, these hold no longer.
+# Options that tell where programs are, for verifiers too.
+_OF_PROGRAMS = ("code_field", "continuation", "stop")
+# How a dump is read: of one that was verified, and so written anew, these hold no longer.
 _OF_THE_SOURCE = ("reader", "outputs_field", "id_field", "prompt_field", "prompts")
 
 
@@ -103,7 +106,7 @@ def measure(
     seed: int = 0,
     threads: int | None = None,
     memory: int | None = None,
-    allowing: Mapping[str, Any] | None = None,
+    allow_code_execution: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[list[Measured]]:
     """Yield what is known of the cells of every task, task by task.
@@ -116,16 +119,18 @@ def measure(
         Is told what was done.
     seed, threads, memory, progress
         As in `divfast.score`.
-    allowing : Mapping, optional
-        Keywords of `divfast.verify` that a study file cannot give, for the verifiers that take them.
+    allow_code_execution : bool
+        As in `divfast.verify`.
     """
     metrics = {task: metrics_of(study, task) for task in study.tasks}
+    # Left out where it is not given: not every verifier takes it.
+    allowing = {"allow_code_execution": True} if allow_code_execution else {}
     runs = {"seed": seed, "threads": threads, "memory": memory, "progress": progress}
     for name, task in study.tasks.items():
         jobs = []
         for cell in cells:
             if cell.task == name:
-                jobs.append(_jobs(study, task, cell, store, metrics[name], work, allowing or {}, runs))
+                jobs.append(_jobs(study, task, cell, store, metrics[name], work, allowing, runs))
         store.remember()
         flat = [job for pair in jobs for job in pair]
         for job in flat:
@@ -199,12 +204,13 @@ def _verified(
         name: options[name] for name in (*_OF_THE_SOURCE, "on_error", "keep_reasoning") if name in options
     }
     columns = [options[name] for name in ("code_field", "partition", "reward") if options.get(name)]
+    settings |= {name: options[name] for name in verify_options() if name in _OF_PROGRAMS and name in options}
     settings["keep"] = list(dict.fromkeys([*settings.get("keep", ()), *columns]))
     recipe = {
         "verifier": verifier.name,
         "version": verifier.version,
         "packages": {name: importlib.metadata.version(name) for name in verifier.packages},
-        "settings": settings,
+        "settings": {**settings, **allowing},
         "reading": reading,
     }
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import glob
-import inspect
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from divfast.errors import MetricError, nearest
-from divfast.studies.document import Document
+from divfast.studies.document import Document, kind
+from divfast.studies.keywords import score_options, verify_options
 
 _KEYS = (
     *("study", "models", "lineages", "tasks", "dumps", "factors"),
@@ -38,23 +38,6 @@ GENERATION_KEYS = (
 )
 # Keys of a task beside the options of `divfast.score`, which it may override.
 _TASK_KEYS = ("verify", "metrics", "generation")
-# Arguments of `divfast.score` that the study itself gives.
-_NOT_OPTIONS = frozenset(
-    {
-        "source",
-        "metrics",
-        "scopes",
-        "groups",
-        "at_n",
-        "threads",
-        "memory",
-        "progress",
-        "join",
-        "per_sample",
-        "where",
-    }
-)
-_READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "on_error", "keep_reasoning")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 Factors = Mapping[str, str]
@@ -304,7 +287,7 @@ def _task(document: Document, name: str, value: Any) -> Task:
         name=name,
         verify=_verify(document, said.get("verify"), (*at, "verify")),
         metrics=document.texts(said.get("metrics"), (*at, "metrics"), "a metric such as ead"),
-        options={key: option for key, option in said.items() if key not in _TASK_KEYS},
+        options=_placed(document, {key: one for key, one in said.items() if key not in _TASK_KEYS}),
         generation=document.known(
             said.get("generation"), (*at, "generation"), GENERATION_KEYS, "a mapping of sampling parameters"
         ),
@@ -338,7 +321,14 @@ def _factors(document: Document, value: Any) -> dict[str, dict[str, str]]:
             raise document.error(
                 at, "is not a name for a factor.", "It stands for the model or task already."
             )
-        pairs = levels.items() if isinstance(levels, dict) else [(one, one) for one in levels or ()]
+        if not isinstance(levels, (dict, list)):
+            raise document.error(
+                at, f"must be a list of levels, got {kind(levels)}.", "Write NAME: [LEVEL, LEVEL]."
+            )
+        pairs = list(levels.items()) if isinstance(levels, dict) else [(one, one) for one in levels]
+        for one in (one for pair in pairs for one in pair):
+            if isinstance(one, (bool, dict, list)):
+                raise document.error(at, f"has {kind(one)} for a level.", "Put texts such as 'on' in quotes.")
         out[name] = {str(level): "" if word is None else str(word) for level, word in pairs}
         if len(out[name]) < 2 or len(out[name]) < len(pairs):
             raise document.error(
@@ -376,24 +366,18 @@ def _means(document: Document, value: Any) -> dict[str, str]:
 
 
 def _options(document: Document, value: Any, place: tuple[str, ...]) -> Mapping[str, Any]:
-    return document.known(value, place, score_options(), "a mapping of options of divfast score")
+    found = document.known(value, place, score_options(), "a mapping of options of divfast score")
+    return _placed(document, found)
 
 
-def score_options() -> Sequence[str]:
-    """Return the options of `divfast.score` that a study may set."""
-    from divfast.scoring import score
-
-    return [*(name for name in _keywords(score) if name not in _NOT_OPTIONS), *_READING]
-
-
-def verify_options() -> Sequence[str]:
-    """Return the options of `divfast.verify` that a study may set."""
-    from divfast.quality.verified import verify
-
-    given = {"source", "verifier", "output", "threads", "memory", "progress", "seed"}
-    return [name for name in _keywords(verify) if name not in given]
-
-
-def _keywords(function: Any) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+def _placed(document: Document, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the files that they name beside the study file."""
+    folder = document.path.parent
+    out = dict(options)
+    for name in ("embeddings", "prompts"):
+        if isinstance(out.get(name), str):
+            out[name] = str(folder / out[name])
+    if "plugins" in out:
+        given = out["plugins"] if isinstance(out["plugins"], list) else [out["plugins"]]
+        out["plugins"] = [str(folder / str(file)) for file in given]
+    return out

@@ -1,0 +1,48 @@
+"""Which options of scoring and verifying a study file may set."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+# Arguments of `divfast.score` that the study itself gives.
+_NOT_OPTIONS = frozenset(
+    {
+        "source",
+        "seed",
+        "metrics",
+        "scopes",
+        "groups",
+        "at_n",
+        "threads",
+        "memory",
+        "progress",
+        "join",
+        "per_sample",
+        "where",
+    }
+)
+_READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "on_error", "keep_reasoning")
+
+
+def score_options() -> Sequence[str]:
+    """Return the options of `divfast.score` that a study may set."""
+    from divfast.scoring import score
+
+    return [*(name for name in _keywords(score) if name not in _NOT_OPTIONS), *_READING]
+
+
+def verify_options() -> Sequence[str]:
+    """Return the options of `divfast.verify` that a study may set."""
+    from divfast.quality.verified import verify
+
+    given = {"source", "verifier", "output", "threads", "memory", "progress", "seed"}
+    # Whoever runs a study says whether programs may run, not whoever wrote it.
+    given.add("allow_code_execution")
+    return [name for name in _keywords(verify) if name not in given]
+
+
+def _keywords(function: Any) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
