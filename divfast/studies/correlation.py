@@ -91,7 +91,7 @@ def among_models(drawn: Drawn) -> Iterator[dict[str, Any]]:
     Notes
     -----
     Of the mean over prompts of every model. The interval of rho is over draws of prompts, for these models: it does not
-    speak of others.
+    speak of others. Draws only ever add to how models that are close trade ranks, so it lies low, at times below rho.
     """
     if len(drawn.models) < _FEWEST_MODELS:
         return

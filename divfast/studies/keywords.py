@@ -23,6 +23,10 @@ _NOT_OPTIONS = frozenset(
         "where",
     }
 )
+# The same of `divfast.verify`. Whoever runs a study says whether programs may run, not whoever wrote it.
+_NOT_OF_VERIFYING = frozenset(
+    {"source", "verifier", "output", "threads", "memory", "progress", "seed", "allow_code_execution"}
+)
 _READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "on_error", "keep_reasoning")
 
 
@@ -37,10 +41,7 @@ def verify_options() -> Sequence[str]:
     """Return the options of `divfast.verify` that a study may set."""
     from divfast.quality.verified import verify
 
-    given = {"source", "verifier", "output", "threads", "memory", "progress", "seed"}
-    # Whoever runs a study says whether programs may run, not whoever wrote it.
-    given.add("allow_code_execution")
-    return [name for name in _keywords(verify) if name not in given]
+    return [name for name in _keywords(verify) if name not in _NOT_OF_VERIFYING]
 
 
 def _keywords(function: Any) -> list[str]:
