@@ -15,7 +15,7 @@ from scipy import stats
 
 from divfast.errors import MetricError, OutputError
 from divfast.studies import study, writing
-from divfast.studies.attribution import shares
+from divfast.studies.attribution import attribute, shares, steps
 from divfast.studies.correlation import among_models, among_prompts, beside_length, kendall
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
@@ -104,6 +104,25 @@ def test_shares_sum_to_what_is_retained():
     found = shares(stages)
     np.testing.assert_allclose(100 + found[:-1].sum(axis=0), found[-1])
     assert np.isnan(shares(np.array([[0.0], [1.0]]))).all()
+
+
+def test_shares_hold_the_truth_and_tests_find_nothing_as_often_as_they_say():
+    random = np.random.default_rng(8)
+    lineages = {"a": (Stage("base", ("base",)), Stage("sft", ("sft",)), Stage("rl", ("dpo", "rl")))}
+    held = false = 0
+    many = 200
+    for i in range(many):
+        # From sft to the two after it nothing changes; prompts differ, and are the same for all.
+        prompt = random.gamma(4, 0.1, 60)
+        noise = random.normal(0, 0.05, (4, 60))
+        values = np.stack([prompt, 0.7 * prompt, 0.7 * prompt, 0.7 * prompt]) + noise
+        found = attribute({"t": steps(grid({"x": values}, MODELS[:4]), lineages, i)}, {}, i)
+        rows = {row["step"]: row for row in found}
+        held += rows["sft"]["low"] <= -30 <= rows["sft"]["high"]
+        false += rows["rl"]["p"] <= 0.05
+    # Give or take three standard errors of a binomial, and what the bootstrap of 60 prompts lacks.
+    assert 0.89 <= held / many <= 0.99
+    assert 0.005 <= false / many <= 0.10
 
 
 def test_draws_of_tasks_are_apart_and_the_same_whatever_else_is_there():

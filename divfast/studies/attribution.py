@@ -167,10 +167,11 @@ def attribute(
     Notes
     -----
     The average is that of the shares of the tasks on which there is one, each task counting alike; its bootstrap draws
-    prompts within each task, each on its own: tasks that share prompts are taken for independent. The tests are paired sign-flip tests by prompt of "the two stages are alike", for the
-    average of the differences of all tasks as they enter into it, each over the base of its task, which is held. Holm's
-    correction is over all steps, tasks and lineages of a metric, and over the averages among themselves; steps
-    between the same models are one test, also where several lineages have them.
+    prompts within each task on its own, so tasks that share prompts are taken for independent. The tests are paired
+    sign-flip tests by prompt of "the two stages are alike", for the average of the differences of all tasks as they
+    enter into it, each over the base of its task, which is held. Holm's correction is over all steps, tasks and
+    lineages of a metric, and over the averages among themselves; steps between the same models are one test, also where
+    several lineages have them.
     """
     tests = max(Counter(step.metric for found in by_task.values() for step in found).values(), default=1)
     rows: list[dict[str, Any]] = []
