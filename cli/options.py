@@ -30,6 +30,10 @@ CLUSTER_METHODS = ("threshold", "leader", "kmeans")
 CLUSTER_SCOPES = ("prompt", "pooled")
 INDEXES = ("auto", "flat", "ivf")
 VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
+STUDY_TABLES = (
+    *("attribution", "values", "decomposition", "quality"),
+    *("correlation", "length", "ranks", "factors"),
+)
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
@@ -210,7 +214,7 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             default="extracted",
             show_default=True,
-            help="Field with the answer of every sample, for majority votes.",
+            help="Field with the answer of every sample, for majority votes; outputs: the whole sample.",
         ),
     )
 

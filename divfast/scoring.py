@@ -156,7 +156,8 @@ def score(
         A column with true or false for every sample: only those that are true are scored, such as ``correct``. A prompt
         without any stays, and its values are undefined.
     correct_field, answers_field : str
-        For the metrics of quality: the columns with the verdict and the text of the answer of every sample.
+        For the metrics of quality: the columns with the verdict and the text of the answer of every sample; the answers
+        ``outputs`` are the samples themselves.
     plugins : sequence of str or Path
         Python files that register metrics of your own with `divfast.metric`.
     **reading
