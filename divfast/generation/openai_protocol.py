@@ -11,7 +11,14 @@ from divfast.generation.openai_client import Ask
 from divfast.generation.prompts import Message
 from divfast.generation.sampling import Sampling
 
-CHAT, COMPLETIONS = "/chat/completions", "/completions"
+# Sent only where they are others. The last three are no part of the protocol, though most servers know them.
+_NEUTRAL = {
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+}
 
 
 class Dialect:
@@ -28,40 +35,22 @@ class Dialect:
     """
 
     def __init__(self, model: str, sampling: Sampling, *, logprobs: bool) -> None:
-        self.model = model
+        self.model, self.sampling = model, sampling
         self._logprobs = logprobs
         self._limit = "max_tokens"
-        self._sampling: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        self._max_tokens = sampling.max_tokens
-        if sampling.stop:
-            self._sampling["stop"] = list(sampling.stop)
-        # The last three are no part of the protocol, though most servers other than OpenAI's know them.
-        for name, neutral in (
-            ("presence_penalty", 0.0),
-            ("frequency_penalty", 0.0),
-            ("top_k", 0),
-            ("min_p", 0.0),
-            ("repetition_penalty", 1.0),
-        ):
-            if (value := getattr(sampling, name)) != neutral:
-                self._sampling[name] = value
 
-    def ask(self, key: Any, prompt: str | Sequence[Message], seed: int, **more: Any) -> Ask:
+    def ask(self, key: Any, prompt: str | Sequence[Message], seed: int) -> Ask:
         """Return the request for one sample: of a chat where `prompt` is messages, else of text to go on from."""
-        chat = not isinstance(prompt, str)
-        said = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
-        body: dict[str, Any] = {"model": self.model, "messages" if chat else "prompt": said}
-        body |= {
-            self._limit if chat else "max_tokens": self._max_tokens,
-            **self._sampling,
-            "seed": seed,
-            **more,
-        }
+        sent = {"model": self.model, **_sent(self.sampling), "seed": seed}
+        if isinstance(prompt, str):
+            sent |= {"prompt": prompt, "max_tokens": self.sampling.max_tokens}
+            if self._logprobs:
+                sent["logprobs"] = 0
+            return Ask(key, "/completions", sent, drawn_text, self._amended)
+        sent |= {"messages": [dict(message) for message in prompt], self._limit: self.sampling.max_tokens}
         if self._logprobs:
-            body["logprobs"] = True if chat else 0
-        return Ask(
-            key, CHAT if chat else COMPLETIONS, body, drawn_chat if chat else drawn_text, self._amended
-        )
+            sent["logprobs"] = True
+        return Ask(key, "/chat/completions", sent, drawn_chat, self._amended)
 
     def _amended(self, body: Mapping[str, Any], message: str) -> Mapping[str, Any] | None:
         if "logprobs" in body and "logprob" in message.lower():
@@ -72,6 +61,13 @@ class Dialect:
             self._limit = "max_completion_tokens"
             return {self._limit if name == "max_tokens" else name: value for name, value in body.items()}
         return None
+
+
+def _sent(sampling: Sampling) -> dict[str, Any]:
+    sent: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+    if sampling.stop:
+        sent["stop"] = list(sampling.stop)
+    return sent | {name: value for name in _NEUTRAL if (value := getattr(sampling, name)) != _NEUTRAL[name]}
 
 
 def drawn_chat(answer: Mapping[str, Any]) -> Drawn:

@@ -13,6 +13,7 @@ from divfast.generation.openai_client import CONCURRENCY, RETRIES, TIMEOUT, Ask,
 from divfast.generation.openai_protocol import Dialect
 from divfast.generation.sampling import Sampling
 
+OPTIONS = frozenset({"base_url", "concurrency", "timeout", "retries", "logprobs"})
 # From so many prompts on, each with the same text for all its samples, it is no chance.
 _SUSPICIOUS = 3
 
@@ -27,10 +28,23 @@ class OpenAIEngine:
     one text for different seeds, at a temperature above 0, is warned of.
     """
 
-    def __init__(self, client: Client, dialect: Dialect, facts: dict[str, Any], *, random: bool) -> None:
-        self.facts: Mapping[str, Any] = facts
-        self._client, self._dialect, self._random = client, dialect, random
+    def __init__(self, client: Client, dialect: Dialect) -> None:
+        self.facts: Mapping[str, Any] = {
+            "engine": "openai",
+            "model": dialect.model,
+            "base_url": client.base_url,
+        }
+        self._client, self._dialect = client, dialect
         self._alike = self._several = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """What is sent with every request; may be set between calls."""
+        return self._dialect.sampling
+
+    @sampling.setter
+    def sampling(self, sampling: Sampling) -> None:
+        self._dialect.sampling = sampling
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[tuple[int, list[Drawn]]]:
         """Yield the key and the samples of every request as it is finished, samples in the order of their seeds."""
@@ -64,7 +78,7 @@ class OpenAIEngine:
             )
 
     def _look(self, samples: list[Drawn]) -> None:
-        if self._random and len(samples) > 1:
+        if self.sampling.temperature > 0 and len(samples) > 1:
             self._several += 1
             self._alike += len({(one.reasoning, one.text) for one in samples}) == 1
 
@@ -102,10 +116,9 @@ def open_engine(model: str | None, sampling: Sampling, options: Mapping[str, Any
                 remedy = f"It has {', '.join(there[:8])}." if there else "Name one with --model."
                 raise MetricError("which model of the server?", where=client.base_url, remedy=remedy)
             (model,) = there
-        facts: dict[str, Any] = {"engine": "openai", "model": model, "base_url": client.base_url}
         logprobs = options.get("logprobs")
         dialect = Dialect(model, sampling, logprobs=True if logprobs is None else bool(logprobs))
-        yield OpenAIEngine(client, dialect, facts, random=sampling.temperature > 0)
+        yield OpenAIEngine(client, dialect)
 
 
 def open_client(base_url: str, options: Mapping[str, Any]) -> Client:
