@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,11 +111,7 @@ def open_engine(model: str | None, sampling: Sampling, options: Mapping[str, Any
         )
     with open_client(base_url, options) as client:
         there = client.models()
-        if model is None:
-            if len(there) != 1:
-                remedy = f"It has {', '.join(there[:8])}." if there else "Name one with --model."
-                raise MetricError("which model of the server?", where=client.base_url, remedy=remedy)
-            (model,) = there
+        model = the_only_one(there, client) if model is None else model
         logprobs = options.get("logprobs")
         dialect = Dialect(model, sampling, logprobs=True if logprobs is None else bool(logprobs))
         yield OpenAIEngine(client, dialect)
@@ -126,3 +122,11 @@ def open_client(base_url: str, options: Mapping[str, Any]) -> Client:
     defaults = {"concurrency": CONCURRENCY, "timeout": TIMEOUT, "retries": RETRIES}
     given = {name: options[name] for name in defaults if options.get(name) is not None}
     return Client(base_url, **{**defaults, **given})
+
+
+def the_only_one(models: Sequence[str], client: Client) -> str:
+    """Return the name of the only model of a server; raise `MetricError` where it has not just one."""
+    if len(models) != 1:
+        remedy = f"It has {', '.join(models[:8])}." if models else "Name one with --model."
+        raise MetricError("which model of the server?", where=client.base_url, remedy=remedy)
+    return models[0]
