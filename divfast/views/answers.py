@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +18,9 @@ from divfast.samples import Ragged, Samples
 from divfast.views.cache import content_keys
 
 _WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+
+_CONDITION = re.compile(r"(.*\S)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)")
+_COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 class AnswersView:
@@ -104,3 +109,38 @@ def _numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
     except pa.ArrowInvalid:
         raise DataError(f'"{name}" must hold one number for each sample.') from None
     return values
+
+
+def condition_column(condition: str) -> str:
+    """Return the column that a condition on samples is about: itself, or what stands before a comparison.
+
+    Examples
+    --------
+    >>> condition_column("correct"), condition_column("scores>=7")
+    ('correct', 'scores')
+    """
+    match = _CONDITION.fullmatch(condition)
+    return match[1] if match else condition
+
+
+def holds(samples: Samples, condition: str) -> NDArray[np.bool_]:
+    """Return for which samples a column is true, or its number compares so; a sample without a value is not among them.
+
+    Raises
+    ------
+    DataError
+        Where there is no such column, or it holds something else.
+    """
+    match = _CONDITION.fullmatch(condition)
+    if match is None:
+        return verdicts(samples, condition) == 1
+    name, comparison, limit = match.groups()
+    column = samples.per_sample.get(name)
+    if column is None:
+        there = ", ".join(samples.per_sample) or "none"
+        raise DataError(
+            f'no sample has a "{name}" (known columns of samples here: {there}).',
+            remedy="Make scores with divfast judge, or name the column of numbers.",
+        )
+    kept: NDArray[np.bool_] = _COMPARED[comparison](_numbers(column, name), float(limit))
+    return kept
