@@ -156,6 +156,7 @@ def judge(
         raise click.UsageError("name the server of the judge: --base-url http://HOST:PORT/v1.")
     _refuse_of_the_other(len(dumps))
     from divfast.cli import progress, render, render_judge
+    from divfast.dumps import total_counts
     from divfast.judging.judge import open_language_judge
 
     serving = {name: settings.pop(name) for name in ("max_tokens", "concurrency", "timeout", "retries")}
@@ -169,8 +170,6 @@ def judge(
         else:
             found = _compare(dumps, asked, settings | {"progress": shown})
     facts = found.run["dumps"]
-    from divfast.dumps import total_counts
-
     for remark in [*render.reading_remarks(total_counts(facts), facts), *render_judge.remarks(found)]:
         click.echo(remark, err=True)
     click.echo(render_judge.text(found, form or "table"))
@@ -195,7 +194,7 @@ def _compare(dumps: tuple[str, ...], asked: Any, settings: Mapping[str, Any]) ->
     from divfast.judging.pairwise import prefer
 
     given = {name: value for name, value in settings.items() if name not in _OF_ONE}
-    found = prefer(*dumps, asked, **given)
+    found = prefer(dumps[0], dumps[1], asked, **given)
     if given["output"] is not None:
         click.echo(f"Wrote {given['output']}.", err=True)
     return found

@@ -90,7 +90,7 @@ def _preference(row: Mapping[str, Any]) -> str:
             f"{row['contradicted']:,} of {row['pairs']:,} pairs turned with the order."
         )
     if row["identical"]:
-        lines.append(f"{row['identical']:,} pairs of equal texts are ties.")
+        lines.append(f"Pairs of equal texts, which are ties: {row['identical']:,}.")
     return "\n".join([*lines, row["signature"]])
 
 

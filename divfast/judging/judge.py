@@ -59,7 +59,9 @@ class LanguageJudge:
         if max_tokens < 1:
             raise MetricError(f"must be at least 1, got {max_tokens}.", where="max_tokens")
         self.model, self.max_tokens = model, max_tokens
-        self.counts: Counter[str] = Counter()
+        self.counts = Counter(
+            dict.fromkeys(("verdicts", "asked", "cached", "malformed", "unusable", "cut"), 0)
+        )
         self._client, self._reached = client, False
         self._dialect = Dialect(model, Sampling(temperature=0.0, max_tokens=max_tokens), logprobs=False)
         # Where the server stands is no part of it: the same model may answer at another address.

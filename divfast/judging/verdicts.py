@@ -14,13 +14,13 @@ _PAIRS = {
     "a>b": A, "a>>b": A, "b<a": A, "b<<a": A, "b>a": B, "b>>a": B, "a<b": B, "a<<b": B,
 }  # fmt: skip
 _PAIR = re.compile(
-    r"""^[\W_]*(?:final\ )?verdict[\W_]*(A|B|tie)[\W_]*$  # a line of its own, perhaps in bold
+    r"""^[^a-z0-9\n]*(?:final\ )?verdict[^a-z0-9\n]*(A|B|tie)[^a-z0-9\n]*$  # a line of its own, perhaps in bold
       | \[\[\s*(A|B|C|tie|A\s*(?:[<>]{1,2}|=)\s*B|B\s*(?:[<>]{1,2}|=)\s*A)\s*\]\]""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _SCORE = re.compile(
-    rf"""^[\W_]*(?:final\ )?(?:score|rating)[^\w\n-]*{_NUMBER}(?:\s*/\s*10|\s*out\ of\ 10)?[\W_]*$
+    rf"""^[^a-z0-9\n]*(?:final\ )?(?:score|rating)[^a-z0-9\n-]*{_NUMBER}(?:\ ?/\ ?10|\ out\ of\ 10)?[^a-z0-9\n]*$
       | \[\[\s*{_NUMBER}\s*\]\]
       | "score"\s*:\s*"?\s*{_NUMBER}\s*(?:/\s*10\s*)?"?\s*[,}}\n]""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,

@@ -133,7 +133,8 @@ def holds(samples: Samples, condition: str) -> NDArray[np.bool_]:
     """
     match = _CONDITION.fullmatch(condition)
     if match is None:
-        return verdicts(samples, condition) == 1
+        right: NDArray[np.bool_] = verdicts(samples, condition) == 1
+        return right
     name, comparison, limit = match.groups()
     column = samples.per_sample.get(name)
     if column is None:
