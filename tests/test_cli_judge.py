@@ -12,8 +12,8 @@ from divfast.cli import main
 from divfast.cli.judge import judge
 from divfast.judging import scores
 from divfast.judging.templates import packaged
+from judging import alone, dump, length, longer  # noqa: F401
 from openai_server import Server
-from test_judging import _alone, dump, length, longer  # noqa: F401
 
 
 def run(*args):
