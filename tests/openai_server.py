@@ -25,6 +25,11 @@ class Reply:
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+class _Listening(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+
+
 class Server:
     """Answers with ``answer(number, path, body)``, counted from 0; notes what was asked, and how many at a time."""
 
@@ -83,9 +88,7 @@ class Server:
                         return
                     self.wfile.write(reply.body)
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.http.request_queue_size = 128
+        self.http = _Listening(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
 
     def __enter__(self):

@@ -37,7 +37,7 @@ def check_base_url(text: str) -> SplitResult:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as error:
-        raise MetricError(f"{text!r} is not a URL: {error}.", where="base URL", remedy=remedy) from None
+        raise MetricError(f"is not a URL: {error}.", where="base URL", remedy=remedy) from None
     if parts.username is not None or parts.password is not None:
         raise MetricError(
             "holds a name or a password, which would be written into files.",

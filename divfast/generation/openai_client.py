@@ -33,6 +33,7 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 # A server that wants to be left alone for longer has no answer for this run.
 _LONGEST_RETRY_AFTER = 600.0
+_PATIENCE_FOR_NAMES = 30.0
 _READ_OF_ERRORS = 1 << 16
 _LONGEST_MESSAGE = 300
 
@@ -159,7 +160,7 @@ class Client:
         """
         connection = self._connection()
         try:
-            listed = self._once(connection, "GET", "/models", None).get("data")
+            listed = self._once(connection, "GET", "/models", None, _PATIENCE_FOR_NAMES).get("data")
             found = listed if isinstance(listed, list) else []
             names = [one.get("id") for one in found if isinstance(one, dict)]
             return [name for name in names if isinstance(name, str)]
@@ -306,15 +307,21 @@ class Client:
             self.counts[kind] += 1
 
     def _once(
-        self, connection: Connection, method: str, path: str, body: Mapping[str, Any] | None
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        most: float = float("inf"),
     ) -> Mapping[str, Any]:
         """Send one request and return the object that is its answer."""
+        seconds = min(self._timeout, most)
         self._count("requests")
         data = None if body is None else json.dumps(body).encode()
         try:
-            status, headers, content = connection.exchange(method, path, data, self._timeout)
+            status, headers, content = connection.exchange(method, path, data, seconds)
         except TimeoutError:
-            what = f"gave no answer within {self._timeout:g} s."
+            what = f"gave no answer within {seconds:g} s."
             raise self._ended() or _Passing(what, "timeouts") from None
         except (OSError, http.client.HTTPException) as error:
             what = f"cannot be reached: {reason(error)}."

@@ -39,9 +39,11 @@ class Dialect:
         self._logprobs = logprobs
         self._limit = "max_tokens"
 
-    def ask(self, key: Any, prompt: str | Sequence[Message], seed: int) -> Ask:
+    def ask(self, key: Any, prompt: str | Sequence[Message], seed: int | None) -> Ask:
         """Return the request for one sample: of a chat where `prompt` is messages, else of text to go on from."""
-        sent = {"model": self.model, **_sent(self.sampling), "seed": seed}
+        sent = {"model": self.model, **_sent(self.sampling)}
+        if seed is not None:
+            sent["seed"] = seed
         if isinstance(prompt, str):
             sent |= {"prompt": prompt, "max_tokens": self.sampling.max_tokens}
             if self._logprobs:

@@ -112,7 +112,7 @@ class LanguageJudge:
 
         def asks() -> Iterator[Ask]:
             for key, prompt in missing.items():
-                yield self._dialect.ask(key, _messages(prompt), seed=0)
+                yield self._dialect.ask(key, _messages(prompt), seed=None)
 
         try:
             for key, drawn in self._client.answers(asks()):
