@@ -19,9 +19,6 @@ from divfast.views.cache import content_keys
 
 _WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
-_CONDITION = re.compile(r"(.*\S)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)")
-_COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-
 
 class AnswersView:
     """Rows made of columns that the dump carries, such as `divfast.quality.verified.verify` writes.
@@ -81,13 +78,7 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
     DataError
         Where there is no such column, or it holds something else.
     """
-    column = samples.per_sample.get(name)
-    if column is None:
-        there = ", ".join(samples.per_sample) or "none"
-        raise DataError(
-            f'no sample has a "{name}" (known columns of samples here: {there}).',
-            remedy="Make one with divfast verify, or name the column of verdicts.",
-        )
+    column = _found(samples, name, "Make one with divfast verify, or name the column of verdicts.")
     if pa.types.is_boolean(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
@@ -103,12 +94,24 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
     return values
 
 
+def _found(samples: Samples, name: str, remedy: str) -> pa.Array:
+    column = samples.per_sample.get(name)
+    if column is None:
+        there = ", ".join(samples.per_sample) or "none"
+        raise DataError(f'no sample has a "{name}" (known columns of samples here: {there}).', remedy=remedy)
+    return column
+
+
 def _numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
     try:
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         raise DataError(f'"{name}" must hold one number for each sample.') from None
     return values
+
+
+_CONDITION = re.compile(r"(.*\S)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)")
+_COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 def condition_column(condition: str) -> str:
@@ -136,12 +139,6 @@ def holds(samples: Samples, condition: str) -> NDArray[np.bool_]:
         right: NDArray[np.bool_] = verdicts(samples, condition) == 1
         return right
     name, comparison, limit = match.groups()
-    column = samples.per_sample.get(name)
-    if column is None:
-        there = ", ".join(samples.per_sample) or "none"
-        raise DataError(
-            f'no sample has a "{name}" (known columns of samples here: {there}).',
-            remedy="Make scores with divfast judge, or name the column of numbers.",
-        )
+    column = _found(samples, name, "Make scores with divfast judge, or name the column of numbers.")
     kept: NDArray[np.bool_] = _COMPARED[comparison](_numbers(column, name), float(limit))
     return kept
