@@ -200,7 +200,8 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--where",
             metavar="NAME",
-            help="Score only the samples for which this field is true, such as correct (see divfast verify).",
+            help="Score only the samples for which this field is true, such as correct (see divfast verify), or its "
+            "number high enough: 'scores>=7' (see divfast judge).",
         ),
         click.option(
             "--correct-field",
