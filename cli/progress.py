@@ -19,6 +19,7 @@ _VERBS = {
     "texts": "encoding",
     "pairs": "judging",
     "rows": "reading vectors",
+    "samples": "drawing",
 }
 
 

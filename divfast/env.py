@@ -48,3 +48,8 @@ def _folder(name: str) -> Path | None:
 def same_hashes() -> dict[str, str]:
     """Return the environment for a process whose sets of strings are to have the same order every time."""
     return {**os.environ, "PYTHONHASHSEED": "0"}
+
+
+def quiet_vllm() -> None:
+    """Have vLLM, and the processes that it starts, log what went wrong alone, unless the environment says otherwise."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
