@@ -67,7 +67,10 @@ class Dump:
         self._file = self._opened()
         self._held: dict[str, _Held] = {}
         self.recipe: dict[str, Any] | None = None
-        self._recipes: list[dict[str, Any]] = []
+        # Every one that stands in the file, the last of them, and that of this run.
+        self._recipes: list[Mapping[str, Any]] = []
+        self._said: Mapping[str, Any] = {}
+        self._now: Mapping[str, Any] = {}
         self._end = 0
         self._synced = time.monotonic()
         try:
@@ -129,7 +132,7 @@ class Dump:
     def start(self, recipe: Mapping[str, Any]) -> None:
         """Say how what is appended from now on is drawn; stands in the next record where it is something new."""
         self.check_recipe(recipe)
-        self._recipes = [*self._recipes, dict(recipe)]
+        self._now = dict(recipe)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write the samples of one prompt, or further ones.
@@ -139,9 +142,8 @@ class Dump:
         OutputError
             Where there is no room; what was there stays.
         """
-        said = self._recipes[-1] if self._recipes else {}
-        first = self.recipe is None or _varying(said) != _varying(self._said)
-        line = _line({"generation": said, **record} if first and said else record)
+        is_new = self.recipe is None or _varying(self._now) != _varying(self._said)
+        line = _line({"generation": self._now, **record} if is_new else record)
         start, stop = self._end, self._end + len(line)
         try:
             _write(self._file, line)
@@ -157,9 +159,8 @@ class Dump:
             ) from None
         self._end = stop
         self._note(record["input_id"], len(record["outputs"]), start, stop)
-        if first and said:
-            self.recipe = self.recipe or dict(said)
-            self._said = said
+        if is_new:
+            self._note_recipe(self._now)
 
     def finish(self, k: int) -> None:
         """Bring the samples of every prompt together on one line, where they stand on several.
@@ -229,7 +230,6 @@ class Dump:
 
     def _read(self) -> None:
         """Take note of what is there, and cut off a line that was not written whole."""
-        self._said: Mapping[str, Any] = {}
         number = 0
         rest = b""
         for line, start, stop in self._lines():
@@ -272,9 +272,7 @@ class Dump:
         if number == 1 and not isinstance(recipe, dict):
             self._not_ours()
         if isinstance(recipe, dict):
-            self.recipe = self.recipe or recipe
-            self._said = recipe
-            self._recipes.append(recipe)
+            self._note_recipe(recipe)
         self._end = stop
         self._note(id, samples, start, stop)
 
@@ -301,6 +299,11 @@ class Dump:
             "is there already and was not written by divfast generate.", "Name another file with -o."
         )
 
+    def _note_recipe(self, recipe: Mapping[str, Any]) -> None:
+        self.recipe = self.recipe or dict(recipe)
+        self._said = recipe
+        self._recipes.append(recipe)
+
     def _note(self, id: str, samples: int, start: int, stop: int) -> None:
         held = self._held.setdefault(id, _Held())
         held.samples += samples
@@ -312,9 +315,9 @@ class Dump:
 
     def _write_joined(self, path: Path, k: int) -> None:
         recipe = {**(self.recipe or {}), "k": k}
-        later = [one for one in self._recipes if _varying(one) != _varying(recipe)]
+        later = [*recipe.get("later", ()), *(_varying(one) for one in self._recipes[1:])]
         if later:
-            recipe["later"] = [_varying(one) for one in later]
+            recipe["later"] = later
         with path.open("wb") as file:
             for at, held in enumerate(self._held.values()):
                 records = [self._record(*line) for line in held.lines]

@@ -190,8 +190,8 @@ def generate(
 
     Notes
     -----
-    Sample i of a prompt is drawn with a seed made of the run's seed, the prompt's id and i. So it does not depend on how
-    many are drawn, and one that is drawn again on the same machine is the same, up to what the order of additions in
+    Sample i of a prompt is drawn with a seed made of the run's seed, the prompt's id and i. So it does not depend on
+    how many are drawn, and one that is drawn again on the same machine is the same, up to what the order of additions in
     a batch of another size changes in the last bits of the logits.
     """
     asked = Asked(

@@ -204,9 +204,9 @@ def load_tokenizer(model: str, revision: str | None = None, trust_remote_code: b
             raise ModelError("is a folder without a model (config.json).", where=model)
         if not any((folder / name).exists() for name in _TOKENIZER_FILES):
             raise ModelError(
-                "the folder of the model holds no tokenizer.",
+                "holds no tokenizer.",
                 where=model,
-                remedy="Save that of its base model there: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER).",
+                remedy="Save one there: AutoTokenizer.from_pretrained(BASE_MODEL).save_pretrained(FOLDER).",
             )
     try:
         return AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=trust_remote_code)
