@@ -78,7 +78,11 @@ def test_cut_anywhere(tmp_path, k):
         assert divfast.read(path).__iter__().__next__().outputs(0) == record("a", 0, 5)["outputs"]
     ends = [at + 1 for at, byte in enumerate(grown) if byte == ord("\n")]
     # Around the end of every line, inside a character of several bytes, and here and there.
-    cuts = {*range(0, len(grown) + 1, 37), *range(0, 17), *(end + by for end in ends for by in (-2, -1, 0, 1))}
+    cuts = {
+        *range(0, len(grown) + 1, 37),
+        *range(17),
+        *(end + by for end in ends for by in (-2, -1, 0, 1)),
+    }
     for cut in sorted(cuts | {grown.index("é".encode()) + 1}):
         path.write_bytes(grown[:cut])
         assert draw(path, k).read_bytes() == whole, cut
@@ -174,7 +178,7 @@ def test_a_damaged_line(tmp_path):
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([lines[0], lines[1][:20], *lines[2:]]))
     before = path.read_bytes()
-    with pytest.raises(DataError, match="dump.jsonl:2: is damaged"):
+    with pytest.raises(DataError, match=r"dump\.jsonl:2: is damaged"):
         Dump(path)
     assert path.read_bytes() == before
 
@@ -243,6 +247,6 @@ def test_what_a_killed_run_left_aside_is_removed(tmp_path):
 
 
 def test_many_prompts(tmp_path):
-    path = draw(tmp_path / "dump.jsonl", 2, ids=[str(i) for i in range(20_000)])
-    draw(path, 3, ids=[str(i) for i in range(20_000)])
-    assert sum(len(json.loads(line)["outputs"]) for line in path.open()) == 60_000
+    path = draw(tmp_path / "dump.jsonl", 2, ids=[str(i) for i in range(5_000)])
+    draw(path, 3, ids=[str(i) for i in range(5_000)])
+    assert sum(len(json.loads(line)["outputs"]) for line in path.open()) == 15_000

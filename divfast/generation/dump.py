@@ -91,11 +91,11 @@ class Dump:
         """Return how many samples of a prompt there are."""
         return self._held[id].samples if id in self._held else 0
 
-    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
-        """Raise `OutputError` where the file was drawn in another way, as far as `recipe` tells."""
+    def check_recipe(self, recipe: Mapping[str, Any], *, partly: bool = False) -> None:
+        """Raise `OutputError` where the file was drawn in another way; `partly`: as far as `recipe` tells."""
         if self.recipe is None:
             return
-        for name, now, then in _differences(recipe, self.recipe):
+        for name, now, then in _differences(recipe, self.recipe, partly):
             raise OutputError(
                 f"was drawn with {name} {then}, not {now}.",
                 where=str(self.path),
@@ -372,7 +372,7 @@ def _varying(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(
-    now: Mapping[str, Any], then: Mapping[str, Any], within: str = ""
+    now: Mapping[str, Any], then: Mapping[str, Any], partly: bool, within: bool = False
 ) -> Iterable[tuple[str, str, str]]:
     """Yield name, value now and value then of what differs."""
     for name, value in now.items():
@@ -381,7 +381,8 @@ def _differences(
             continue
         value = _plain(value)
         if isinstance(value, dict) and isinstance(old, dict):
-            yield from _differences(value | {gone: None for gone in old if gone not in value}, old, name)
+            gone = {} if partly else {name: None for name in old if name not in value}
+            yield from _differences(value | gone, old, partly, within=True)
         elif value != old:
             words = [
                 json.dumps(one, ensure_ascii=False) if one is not None else "none" for one in (value, old)

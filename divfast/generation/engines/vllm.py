@@ -57,6 +57,7 @@ class Vllm:
         try:
             import vllm
             from vllm.lora.request import LoRARequest
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise BackendError(
                 f"the engine vllm is not installed ({error}).",
@@ -72,6 +73,8 @@ class Vllm:
             "enforce_eager": options.get("enforce_eager"),
             "trust_remote_code": options.get("trust_remote_code"),
             "enable_lora": True if lora else None,
+            # A prompt that is taken in pieces has its generator set back, which those of a CPU cannot do.
+            "enable_chunked_prefill": False if current_platform.is_cpu() else None,
         }
         self._lora = LoRARequest("adapter", 1, lora) if lora else None
         try:
