@@ -110,12 +110,12 @@ def _generate_study(study: str, settings: dict[str, Any]) -> None:
     for name in ("prompts", "output"):
         if settings.pop(name) is not None:
             raise click.UsageError(f"--{name} is what the study says: leave out --study or --{name}.")
+    # What is not said here must not go before what the study says.
+    if settings["think"]:
+        del settings["think"]
     with progress.bars() as shown:
-        for name, done in generate_study(study, progress=shown, **settings):
-            if done is None:
-                click.echo(f"{name}: whole.", err=True)
-            else:
-                _tell(done)
+        for _, done in generate_study(study, progress=shown, **settings):
+            _tell(done)
 
 
 def _named(fields: tuple[str, ...]) -> dict[str, str]:

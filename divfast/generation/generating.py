@@ -224,7 +224,7 @@ def find_engine(name: str, options: Mapping[str, Any]) -> str:
         name = _first_installed() if options.get("base_url") is None else "openai"
     module = importlib.import_module(f"divfast.generation.engines.{name}")
     for option, value in options.items():
-        if value is not None and value is not False and option not in module.OPTIONS:
+        if value is not None and option not in module.OPTIONS:
             words = option.replace("_", "-")
             raise MetricError(
                 f"the engine {name} has no option {words}.",
