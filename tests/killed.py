@@ -1,7 +1,7 @@
 """Run by test_generate_killed.py: `divfast generate` in forked processes that are killed, the model loaded once.
 
-Called with the model, a folder, a seed and how many moments; prints a line of JSON for each: how many lines the file had
-when the run was killed, whether its last one was torn, and whether what came of it is what a run in one go gives.
+Called with the model, a folder, a seed and how many moments. Prints a line of JSON for each: how many lines the run
+that was killed had added, whether the last was torn, and whether what came of it is what a run in one go gives.
 """
 
 import json

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from generating import TINY
 from conftest import ROOT
+from generating import TINY
 
 MOMENTS, SEED = 20, 7
 

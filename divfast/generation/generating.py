@@ -17,7 +17,8 @@ import divfast
 from divfast.errors import BackendError, DataError, MetricError, nearest
 from divfast.generation import reasoning
 from divfast.generation.dump import Dump, prompt_columns
-from divfast.generation.engines import Drawn, Engine, Request
+from divfast.generation.engines import Drawn, Engine, Opened, Request
+from divfast.generation.engines.parallel import open_parallel
 from divfast.generation.prompt_files import read_prompts
 from divfast.generation.prompts import Prompt
 from divfast.generation.rendering import Format, Rendering
@@ -26,6 +27,7 @@ from divfast.generation.sampling import Sampling, check_varied, sample_seeds, sa
 ENGINES = ("auto", "vllm", "transformers", "openai")
 # Facts of an engine that change what it draws; the others are kept as facts of the run.
 _CHANGES_SAMPLES = ("engine", "model", "revision", "dtype", "lora", "context")
+_OF_A_SERVER = frozenset({"base_url", "concurrency", "timeout", "retries", "logprobs"})
 _TOGETHER = 1024
 
 Progress = Callable[[int, int | None, str], None]
@@ -108,11 +110,21 @@ class Engines:
         else:
             self._stack.close()
             self._key = self._engine = None
-            module = importlib.import_module(f"divfast.generation.engines.{asked.engine}")
-            self._engine = self._stack.enter_context(module.open_engine(asked.model, sampling, asked.options))
+            self._engine = self._stack.enter_context(_opened(asked, sampling))
             self._key = key
         engine: Engine = self._engine
         return engine
+
+
+def _opened(asked: Asked, sampling: Sampling) -> Opened:
+    options = dict(asked.options)
+    many = options.pop("data_parallel", 1)
+    if many > 1:
+        assert asked.model is not None
+        return open_parallel(asked.engine, many, asked.model, sampling, options)
+    module = importlib.import_module(f"divfast.generation.engines.{asked.engine}")
+    opened: Opened = module.open_engine(asked.model, sampling, options)
+    return opened
 
 
 def generate(
@@ -224,7 +236,7 @@ def find_engine(name: str, options: Mapping[str, Any]) -> str:
         name = _first_installed() if options.get("base_url") is None else "openai"
     module = importlib.import_module(f"divfast.generation.engines.{name}")
     for option, value in options.items():
-        if value is not None and option not in module.OPTIONS:
+        if value is not None and option not in getattr(module, "OPTIONS", _OF_A_SERVER):
             words = option.replace("_", "-")
             raise MetricError(
                 f"the engine {name} has no option {words}.",

@@ -17,7 +17,7 @@ from divfast.generation.sampling import Sampling
 OPTIONS = frozenset(
     {
         *("revision", "dtype", "max_model_len", "lora", "trust_remote_code", "logprobs"),
-        *("tensor_parallel", "memory_share", "enforce_eager"),
+        *("tensor_parallel", "data_parallel", "memory_share", "enforce_eager"),
     }
 )
 # Prompts that are under way or wait, in samples: enough that no batch of the engine is ever short of them.
