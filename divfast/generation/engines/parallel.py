@@ -15,6 +15,7 @@ from divfast.generation.engines import Drawn, Request
 from divfast.generation.sampling import Sampling
 
 _POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
 # What workers put on their queue beside samples.
 _OPEN, _FAILED, _DONE = "open", "failed", "done"
 
@@ -63,6 +64,7 @@ class Parallel:
             self._workers.append(context.Process(target=_work, args=given, name=f"divfast-engine-{rank}"))
         for worker in self._workers:
             worker.start()
+        self._idle = False
         self.context: int | None = None
         self.facts: Mapping[str, Any] = {}
 
@@ -71,6 +73,7 @@ class Parallel:
         for _ in self._workers:
             _, facts, self.context = self._next()
             self.facts = {**facts, "run": {**facts.get("run", {}), "data_parallel": len(self._workers)}}
+        self._idle = True
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[tuple[int, list[Drawn]]]:
         """Yield the samples of every request as it is finished."""
@@ -81,18 +84,22 @@ class Parallel:
             # Each waits for its own sign, so that none takes the end of the queue twice.
             go.put(self.sampling)
         working = len(self._workers)
+        self._idle = False
         while working:
             kind, *said = self._next()
             if kind == _DONE:
                 working -= 1
             else:
                 yield said[0], said[1]
+        self._idle = True
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes; those that are in the midst of something are not waited for."""
+        for go in self._go:
+            go.put(None)
         for worker in self._workers:
+            worker.join(_PATIENCE_SECONDS if self._idle else 0)
             worker.terminate()
-        for worker in self._workers:
             worker.join()
         for one in (self._asked, self._said):
             one.cancel_join_thread()
@@ -132,8 +139,8 @@ def _work(
     try:
         with module.open_engine(model, sampling, options) as engine:
             said.put((_OPEN, engine.facts, engine.context))
-            while True:
-                engine.sampling = go.get()
+            while (sampling := go.get()) is not None:
+                engine.sampling = sampling
                 for key, drawn in engine(iter(asked.get, None)):
                     said.put(("", key, drawn))
                 said.put((_DONE,))
