@@ -20,6 +20,7 @@ _VERBS = {
     "pairs": "judging",
     "verdicts": "judging",
     "rows": "reading vectors",
+    "samples": "drawing",
 }
 
 

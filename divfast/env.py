@@ -60,3 +60,26 @@ def _folder(name: str) -> Path | None:
 def same_hashes() -> dict[str, str]:
     """Return the environment for a process whose sets of strings are to have the same order every time."""
     return {**os.environ, "PYTHONHASHSEED": "0"}
+
+
+def quiet_vllm() -> None:
+    """Have vLLM, and the processes that it starts, log what went wrong alone, unless the environment says otherwise."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+
+
+def visible_devices() -> list[str] | None:
+    """Return the GPUs that this process may use: ``CUDA_VISIBLE_DEVICES``, else all; None where there are none."""
+    from divfast.device import driver
+
+    if (explicit := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in explicit.split(",") if name] or None
+    if not driver():
+        return None
+    import torch
+
+    return [str(at) for at in range(torch.cuda.device_count())]
+
+
+def use_devices(names: list[str]) -> None:
+    """Have this process, and those that it starts, see these GPUs alone."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)

@@ -17,6 +17,8 @@ from divfast.quality.estimators import Answers
 from divfast.samples import Ragged, Samples
 from divfast.views.cache import content_keys
 
+# The name under which every sample is its own answer.
+WHOLE = "outputs"
 _WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
 
@@ -26,7 +28,8 @@ class AnswersView:
     Parameters
     ----------
     correct, answers, scores : str
-        Names of the columns: a verdict, the text of an answer, and a number for each sample.
+        Names of the columns: a verdict, the text of an answer (``outputs``: the whole sample is the answer), and a
+        number for each sample.
     """
 
     def __init__(self, correct: str, answers: str, scores: str) -> None:
@@ -36,7 +39,7 @@ class AnswersView:
     @property
     def columns(self) -> Sequence[str]:
         """What is read of a dump."""
-        return (self.correct, self.answers, self.scores)
+        return (self.correct, *(() if self.answers == WHOLE else (self.answers,)), self.scores)
 
     @property
     def signature(self) -> str:
@@ -55,7 +58,10 @@ class AnswersView:
         """Return one row for every sample; raise `DataError` where the verdicts are missing."""
         correct = verdicts(samples, self.correct)
         answer = score = None
-        if (column := samples.per_sample.get(self.answers)) is not None:
+        column = samples.per_sample.get(self.answers)
+        if column is None and self.answers == WHOLE:
+            column = samples.text.to_arrow()
+        if column is not None:
             texts = column.cast(pa.large_string())
             known = texts.is_valid().to_numpy(zero_copy_only=False)
             # 63 bits of a digest of the text: equal answers are equal numbers, in whatever block they stand.
