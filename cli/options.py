@@ -33,6 +33,10 @@ VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "label
 GENERATE_ENGINES = ("auto", "vllm", "transformers", "openai")
 GENERATE_DTYPES = ("auto", "float32", "bfloat16", "float16")
 REASONING = ("apart", "strip", "keep")
+STUDY_TABLES = (
+    *("attribution", "values", "decomposition", "quality"),
+    *("correlation", "length", "ranks", "factors"),
+)
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
@@ -199,7 +203,8 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--where",
             metavar="NAME",
-            help="Score only the samples for which this field is true, such as correct (see divfast verify).",
+            help="Score only the samples for which this field is true, such as correct (see divfast verify), or its "
+            "number high enough: 'scores>=7' (see divfast judge).",
         ),
         click.option(
             "--correct-field",
@@ -213,7 +218,7 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             default="extracted",
             show_default=True,
-            help="Field with the answer of every sample, for majority votes.",
+            help="Field with the answer of every sample, for majority votes; outputs: the whole sample.",
         ),
     )
 

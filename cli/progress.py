@@ -18,6 +18,7 @@ _VERBS = {
     "dumps": "scoring",
     "texts": "encoding",
     "pairs": "judging",
+    "verdicts": "judging",
     "rows": "reading vectors",
     "samples": "drawing",
 }

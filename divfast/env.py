@@ -30,6 +30,18 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def openai_api_key() -> str | None:
+    """Key for a server that speaks the OpenAI protocol, in no log and in no message: ``OPENAI_API_KEY``."""
+    return os.environ.get("OPENAI_API_KEY", "").strip() or None
+
+
+def proxy(scheme: str, host: str) -> str | None:
+    """URL of the proxy through which to reach a host: ``http_proxy``, ``https_proxy`` and ``no_proxy``."""
+    from urllib.request import getproxies, proxy_bypass
+
+    return None if proxy_bypass(host) else getproxies().get(scheme)
+
+
 def shared() -> Path | None:
     """Folder of real dumps and published values for benchmarks: ``DIVFAST_SHARED``."""
     return _folder("DIVFAST_SHARED")
