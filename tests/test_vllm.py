@@ -14,7 +14,8 @@ import divfast
 from divfast.errors import DivfastError
 from divfast.generation.engines import Request
 from divfast.generation.engines.vllm import open_engine
-from divfast.generation.generating import Engines, generate
+from divfast.generation.generating import generate
+from divfast.generation.opening import Engines
 from divfast.generation.sampling import Sampling
 from generating import TINY, assert_finished, close, records, samples, write_prompts
 
