@@ -38,8 +38,9 @@ def bare(llm, texts, k, max_tokens, logprobs):
 
 def check(engine, texts, k, max_tokens):
     """Raise where vLLM itself does not draw what the engine draws with the same seeds."""
-    from divfast.generation.engines import Request
     from vllm import SamplingParams
+
+    from divfast.generation.engines import Request
 
     parameters = SamplingParams(n=k, seed=1, max_tokens=max_tokens, **SAMPLING)
     outputs = engine._llm.generate(texts, parameters, use_tqdm=False)
@@ -78,7 +79,8 @@ def row(implementation, size, found, extra):
 
 def main():
     """Measure, print, and write rows where a file is named."""
-    from divfast.generation.generating import Engines, generate
+    from divfast.generation.generating import generate
+    from divfast.generation.opening import Engines
     from divfast.throughput import results
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])

@@ -427,7 +427,10 @@ def serving(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--enforce-eager", is_flag=True, default=None, help="vllm: no graphs."),
         click.option(
-            "--batch-size", type=click.IntRange(min=1), metavar="N", help="transformers: samples at a time."
+            "--batch-size",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="vllm, transformers: samples at a time.",
         ),
         click.option("--base-url", metavar="URL", help="openai: the server, as http://HOST:PORT/v1."),
         click.option(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from divfast.generation.generating import Engines, generate
+from divfast.generation.generating import generate
+from divfast.generation.opening import Engines
 from generating import assert_finished, close, write_prompts
 
 # Forked processes must not wait for threads that only their parent has.

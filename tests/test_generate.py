@@ -10,7 +10,8 @@ import divfast
 from divfast.cli import main
 from divfast.errors import DivfastError
 from divfast.generation.engines import Request
-from divfast.generation.generating import Engines, find_engine, generate
+from divfast.generation.generating import generate
+from divfast.generation.opening import Engines, find_engine
 from divfast.generation.sampling import Sampling
 from generating import TINY, assert_finished, close, records, samples, write_prompts
 
