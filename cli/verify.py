@@ -126,7 +126,8 @@ def _text(done: list[Verification], form: str) -> str:
         write = flat.as_csv if form == "csv" else flat.as_md
         left = ("interval", "errors", "run", "shares")
         named = [{k: value for k, value in one.items() if k not in left} | one["shares"] for one in found]
-        return write(list(named[0]), [list(row.values()) for row in named])
+        names = list(dict.fromkeys(name for row in named for name in row))
+        return write(names, [[row.get(name) for name in names] for row in named])
     counts = ["prompts", "samples", "correct", "incorrect", "no_verdict", "unparseable"]
     rows = []
     for one, row in zip(done, found, strict=True):

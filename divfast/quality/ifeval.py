@@ -35,7 +35,10 @@ def named_instructions(columns: Mapping[str, Any]) -> list[tuple[str, Mapping[st
     >>> named_instructions({"instruction_id_list": ["en:startend:quotation"], "kwargs": ["{}"]})
     [('startend:quotation', {})]
     """
-    found = next((columns[key] for key in ("gold", "tests") if columns.get(key) is not None), columns)
+    found = columns.get("tests")
+    if found is None:
+        # Where another field is named for the answer it stands under gold.
+        found = columns.get("gold") if columns.get("instruction_id_list") is None else columns
     try:
         found = json.loads(found) if isinstance(found, str) else found
         if not isinstance(found, Mapping) or found.get("instruction_id_list") is None:
