@@ -14,7 +14,8 @@ from divfast.scope import SCOPES, Scope, check_scope
 from divfast.views import View
 from divfast.views.opening import KINDS, Opener, Sources, open_tokenizers
 
-LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
+# Why these: docs/validity.md.
+LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
 JUDGED_DEFAULT = ("nli",)
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")

@@ -22,7 +22,7 @@ from divfast.readers import find_dumps, read
 from divfast.result import Report, run_facts
 from divfast.samples import Ragged, Samples
 from divfast.scope import one_group
-from divfast.stats import REPLICATES
+from divfast.stats import INTERVAL
 from divfast.views.opening import Sources
 
 
@@ -309,7 +309,7 @@ def _report(
     run = run_facts(seconds) | {
         "backend": " and ".join(dict.fromkeys(place(spec.metric, plan.backend) for spec in plan.specs)),
         "seed": plan.seed,
-        "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
+        "interval": INTERVAL.format("prompts"),
         "dumps": [part.facts for part in scored],
     }
     if plan.backend == "auto" and (told := fallback(spec.metric for spec in plan.specs)):
