@@ -188,11 +188,12 @@ FORMS = [
     {"tests": '{"instruction_id_list": ["punctuation:no_comma"], "kwargs": [null]}'},
     {"instruction_id_list": ["en:punctuation:no_comma"], "kwargs": [{"num_words": None}]},
     {"instruction_id_list": ["punctuation:no_comma"], "kwargs": ["{}"]},
+    {"tests": {"instruction_id_list": '["punctuation:no_comma"]', "kwargs": "[{}]"}},
     {"gold": {"instruction_id_list": ["punctuation:no_comma"]}},
 ]
 
 
-@pytest.mark.parametrize("columns", FORMS, ids=["object", "text", "columns", "texts", "gold"])
+@pytest.mark.parametrize("columns", FORMS, ids=["object", "text", "columns", "texts", "all text", "gold"])
 def test_instructions_may_stand_in_several_ways(columns):
     assert [name for name, _ in named_instructions(columns)] == ["punctuation:no_comma"]
 
@@ -205,7 +206,11 @@ def test_instructions_may_stand_in_several_ways(columns):
         ({"tests": "[" * 100_000}, "tests cannot be read"),
         ({"tests": 3}, "no tests"),
         ({"tests": {"instruction_id_list": []}}, "no instructions"),
-        ({"instruction_id_list": "startend:quotation"}, "instruction_id_list is no list of names"),
+        ({"instruction_id_list": "startend:quotation"}, "tests cannot be read"),
+        (
+            {"instruction_id_list": '"startend:quotation"', "kwargs": [{}]},
+            "instruction_id_list is no list of names",
+        ),
         ({"instruction_id_list": [["a"]]}, "instruction_id_list is no list of names"),
         ({"instruction_id_list": 3}, "tests cannot be read"),
         ({"instruction_id_list": ["a"], "kwargs": 3}, "tests cannot be read"),

@@ -28,7 +28,7 @@ def named_instructions(columns: Mapping[str, Any]) -> list[tuple[str, Mapping[st
     """Return the names and arguments of the instructions of a prompt, or a verdict that says why there are none.
 
     They stand in one column, ``tests``, an object with ``instruction_id_list`` and ``kwargs`` or such an object as
-    text, or in two columns of these names, as in the file of the authors. Arguments may be text as well.
+    text, or in two columns of these names, as in the file of the authors. Any part of it may be JSON in a text.
 
     Examples
     --------
@@ -40,13 +40,12 @@ def named_instructions(columns: Mapping[str, Any]) -> list[tuple[str, Mapping[st
         # Where another field is named for the answer it stands under gold.
         found = columns.get("gold") if columns.get("instruction_id_list") is None else columns
     try:
-        found = json.loads(found) if isinstance(found, str) else found
+        found = _parsed(found)
         if not isinstance(found, Mapping) or found.get("instruction_id_list") is None:
             return Verdict(None, error="no tests")
-        names = found["instruction_id_list"]
-        given = found.get("kwargs")
-        given = [{}] * len(names) if given is None else given
-        given = [json.loads(one) if isinstance(one, str) else one for one in given]
+        names = _parsed(found["instruction_id_list"])
+        given = _parsed(found.get("kwargs"))
+        given = [None] * len(names) if given is None else [_parsed(one) for one in given]
         given = [{} if one is None else one for one in given]
     except (TypeError, ValueError, RecursionError):
         return Verdict(None, error="tests cannot be read")
@@ -57,6 +56,10 @@ def named_instructions(columns: Mapping[str, Any]) -> list[tuple[str, Mapping[st
     if len(names) != len(given) or not all(isinstance(one, dict) for one in given):
         return Verdict(None, error="kwargs are not one object for each instruction")
     return [(name.removeprefix("en:"), one) for name, one in zip(names, given, strict=True)]
+
+
+def _parsed(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def variants(text: str) -> list[str]:
