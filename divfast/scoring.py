@@ -153,10 +153,11 @@ def score(
     per_sample : bool
         Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
     where : str, optional
-        A column with true or false for every sample: only those that are true are scored, such as ``correct``. A prompt
-        without any stays, and its values are undefined.
+        A column with true or false for every sample: only those that are true are scored, such as ``correct``; or a
+        number compared, ``scores>=7``. A prompt without any stays, and its values are undefined.
     correct_field, answers_field : str
-        For the metrics of quality: the columns with the verdict and the text of the answer of every sample.
+        For the metrics of quality: the columns with the verdict and the text of the answer of every sample; the answers
+        ``outputs`` are the samples themselves.
     plugins : sequence of str or Path
         Python files that register metrics of your own with `divfast.metric`.
     **reading

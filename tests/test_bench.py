@@ -261,7 +261,8 @@ def test_the_command_lists_and_measures(tmp_path):
 
 
 def committed():
-    # What the GPU did has cases of its own: test_bench_gpu.py. What was simulated and what metrics are worth is no timing.
+    # What the GPU did has cases of its own: test_bench_gpu.py. What was simulated, and what metrics are worth, is no
+    # timing.
     return sorted((ROOT / "bench" / "results").glob("cpu*.json"))
 
 

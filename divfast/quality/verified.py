@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import importlib.metadata
-import io
 import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 import divfast
@@ -25,6 +21,7 @@ from divfast.dumps import Progress, block_limits
 from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
+from divfast.quality.rewriting import opened, questions_of, record_again
 from divfast.quality.verification import Verification
 from divfast.quality.verifiers import (
     PRESETS,
@@ -138,7 +135,7 @@ def verify(
         tally = _Tally(chosen, settings)
 
         def write(temporary: Path) -> None:
-            with _opened(temporary, Path(output)) as file:
+            with opened(temporary, Path(output)) as file:
                 for record in _records(blocks, tally, kept, gold, Path(output), progress):
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
             if tally.found == 0:
@@ -165,16 +162,6 @@ def _check(verifier: Verifier, settings: Settings) -> None:
     verifier.check(settings)
 
 
-@contextlib.contextmanager
-def _opened(path: Path, name: Path) -> Iterator[IO[str]]:
-    with contextlib.ExitStack() as stack:
-        raw: Any = stack.enter_context(path.open("wb"))
-        if name.suffix == ".gz":
-            # No time and no name in it: the same dump gives the same bytes.
-            raw = stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
-        yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
-
-
 def _journal_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.verdicts")
 
@@ -194,7 +181,7 @@ def _records(
         with open_judging(tally.verifier, tally.settings) as judging:
             for block in blocks:
                 found: list[list[Verdict]] = []
-                questions = list(_questions(block))
+                questions = list(questions_of(block))
                 asked = questions if gold is None else [_with_gold(one, gold) for one in questions]
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
@@ -209,20 +196,6 @@ def _records(
             journal.close(done=False)
 
 
-def _questions(block: Samples) -> Iterator[Question]:
-    def decoded(column: pa.Array) -> list[Any]:
-        return [None if text is None else json.loads(text) for text in column.to_pylist()]
-
-    per_sample = {name: decoded(column) for name, column in block.per_sample.items()}
-    per_prompt = {name: decoded(column) for name, column in block.per_prompt.items()}
-    names = zip(block.ids.to_pylist(), block.prompts.to_pylist(), strict=True)
-    for group, (name, prompt) in enumerate(names):
-        start, stop = int(block.groups[group]), int(block.groups[group + 1])
-        columns = {key: values[group] for key, values in per_prompt.items()}
-        columns |= {key: values[start:stop] for key, values in per_sample.items()}
-        yield Question(block.outputs(group), columns, name, prompt)
-
-
 def _with_gold(question: Question, name: str) -> Question:
     return replace(question, columns={"gold": question.columns.get(name)})
 
@@ -234,12 +207,7 @@ def _record(
     written: Iterable[str],
     meta: Mapping[str, Any],
 ) -> dict[str, Any]:
-    record: dict[str, Any] = {"input_id": question.id, "prompt": question.prompt, "outputs": question.outputs}
-    for name in kept:
-        value = question.columns.get(name)
-        value = meta.get(name) if value is None else value
-        if value is not None and value != [None] * len(question.outputs):
-            record[name] = value
+    record = record_again(question, kept, meta)
     record["correct"] = [verdict.correct for verdict in verdicts]
     record["extracted"] = [verdict.extracted for verdict in verdicts]
     record["expected"] = next((one.expected for one in verdicts if one.expected is not None), None)
