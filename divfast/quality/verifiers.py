@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 
 PRESETS = ("default", "paper")
 # In the order in which they are listed; the names are those of the modules.
-_VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
+_VERIFIERS = ("math", "gsm8k", "ifeval", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 _SPACE = re.compile(r"\s+")
 
 
@@ -38,6 +38,8 @@ class Settings:
         Judge this field of samples that are JSON objects, others as they are.
     limit : float
         Seconds of processor time for one sample.
+    loose : bool
+        For `ifeval`: whether `correct` is what the loose rule says.
     """
 
     preset: str = "default"
@@ -45,6 +47,7 @@ class Settings:
     labels: str = "correct"
     json_field: str | None = None
     limit: float = 10.0
+    loose: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,15 @@ class Verdict(NamedTuple):
         What it was compared with.
     error : str or None
         What went wrong, in few words: they are counted.
+    further : Mapping[str, bool or list of bool], optional
+        Verdicts besides, by the column in which they are written; the verifier names these columns in `written`.
     """
 
     correct: bool | None
     extracted: str | None = None
     expected: str | None = None
     error: str | None = None
+    further: Mapping[str, bool | list[bool]] | None = None
 
 
 # Gives the verdict on sample i of a question; making it prepares what the samples share, such as the gold answer.
@@ -119,6 +125,10 @@ class Verifier:
     judging : callable, optional
         Instead of `judge`, for what brings processes of its own: ``judging(settings)`` is a context that gives a
         function from questions to the verdicts on their samples, in the same order.
+    recipe : callable
+        What else changes a verdict under these settings, as parts of the signature.
+    written : tuple of str
+        Columns that it writes besides.
     """
 
     name: str
@@ -132,6 +142,8 @@ class Verifier:
     packages: Sequence[str] = ()
     check: Callable[[Settings], None] = lambda settings: None
     judging: Callable[[Settings], AbstractContextManager[Judging]] | None = None
+    recipe: Callable[[Settings], dict[str, Any]] = lambda settings: {}
+    written: Sequence[str] = ()
 
 
 def verifiers() -> dict[str, Verifier]:
