@@ -29,7 +29,7 @@ EMBED = ("text", "code")
 CLUSTER_METHODS = ("threshold", "leader", "kmeans")
 CLUSTER_SCOPES = ("prompt", "pooled")
 INDEXES = ("auto", "flat", "ivf")
-VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
+VERIFIERS = ("math", "gsm8k", "code", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 # Arguments that `reading` gives to a command.
 READING = ("reader", "outputs_field", "id_field", "prompt_field", "prompts", "keep_reasoning", "on_error")
 
