@@ -40,7 +40,9 @@ def programs(question: Question, settings: Settings) -> list[str]:
     """
     samples = Samples.from_lists([question.outputs], prompts=[question.prompt])
     if settings.code_field is not None:
-        column = pa.array([_text(value) for value in question.columns[settings.code_field]], pa.large_string())
+        column = pa.array(
+            [_text(value) for value in question.columns[settings.code_field]], pa.large_string()
+        )
         samples = replace(samples, per_sample={settings.code_field: column})
     return _code(settings).programs(samples)[0].strings()
 
@@ -122,7 +124,7 @@ VERIFIER = Verifier(
     isolated=lambda settings: True,
     check=check,
     judging=judging,
-    limit=3.0,
+    limit=lambda settings: executing.SECONDS,
     recipe=lambda settings: {"prog": _code(settings).signature, **executing.recipe(settings)},
     facts=executing.facts,
 )

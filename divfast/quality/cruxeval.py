@@ -86,9 +86,7 @@ def prepare(question: Question, settings: Settings) -> Sequence[Program | Verdic
     if match is None:
         return Verdict(None, error="tests end with no assertion")
     functions, expected = match[1], match[2].strip()
-    golds = gold_answers(question)
-    # That of an input is another, or the same by chance: f(x) == x.
-    asks_output = not isinstance(golds, Verdict) and golds[0].strip() == expected
+    asks_output = _asks_output(question, expected)
     before = "" if asks_output else functions
 
     def program(text: str) -> Program | Verdict:
@@ -97,10 +95,27 @@ def prepare(question: Question, settings: Settings) -> Sequence[Program | Verdic
         if not text.strip():
             return Verdict(False, None, expected)
         call = text if asks_output or _CALL.match(text) else f"f({text})"
-        parts = (("expression", call.strip()), ("tests", before), ("program", f"assert {expected} == (\n{call}\n)"))
+        parts = (
+            ("expression", call.strip()),
+            ("tests", before),
+            ("program", f"assert {expected} == (\n{call}\n)"),
+        )
         return Program(parts, answer(text), expected)
 
     return [program(text) for text in question.outputs]
+
+
+def _asks_output(question: Question, expected: str) -> bool:
+    """Whether the output is asked for: the prompt shows where the answer goes, else the reference is the output."""
+    prompt = question.prompt or ""
+    if "f(??)" in prompt:
+        return False
+    if re.search(r"==\s*(?:\?\?)?\s*\Z", prompt):
+        return True
+    golds = gold_answers(question)
+    return not isinstance(golds, Verdict) and (
+        golds[0].strip() == expected or literal(golds[0]) == literal(expected)
+    )
 
 
 def judging(settings: Settings) -> AbstractContextManager[Judging] | None:
@@ -126,6 +141,7 @@ VERIFIER = Verifier(
     isolated=lambda settings: True,
     check=check,
     judging=judging,
+    limit=lambda settings: executing.SECONDS if settings.allow_code_execution else Settings.limit,
     recipe=lambda settings: (
         {"by": "execution", **executing.recipe(settings)} if settings.allow_code_execution else {}
     ),

@@ -15,6 +15,8 @@ from divfast.quality.verifiers import Judging, Question, Settings, Verdict
 from divfast.sandbox.pool import Outcome, Part, Sandboxes
 from divfast.sandbox.ways import Limits, describe, find_way
 
+# That of the published harnesses of HumanEval and CRUXEval.
+SECONDS = 3.0
 # Programs that one sandbox is given at a time.
 _AT_A_TIME = 16
 _UNPARSEABLE = ("SyntaxError", "IndentationError", "TabError")

@@ -150,7 +150,7 @@ def verify(
         Judge this field of samples that are JSON objects.
     limit : float, optional
         Seconds of processor time that a verifier which parses or runs programs may take for one sample; by default 3
-        for ``code`` and 10 for others.
+        where programs are run, else 10.
     keep : sequence of str
         Further columns of the dump to write again.
     allow_code_execution : bool
@@ -189,13 +189,13 @@ def verify(
         pattern=pattern,
         labels=labels,
         json_field=json_field,
-        limit=chosen.limit if limit is None else limit,
         allow_code_execution=allow_code_execution,
         sandbox=sandbox,
         code_field=code_field,
         continuation=continuation,
         stop=tuple(stop),
     )
+    settings = replace(settings, limit=chosen.limit(settings) if limit is None else limit)
     _check(chosen, settings)
     dumps = [source] if isinstance(source, (str, Path)) else list(source)
     check_files(dumps, output, None, join=True)
@@ -400,7 +400,8 @@ class _Tally:
             signature=Signature(self.verifier.name, parts),
             model=blocks.meta.get("model"),
             task=blocks.meta.get("task"),
-            run=run_facts(seconds) | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed}
+            run=run_facts(seconds)
+            | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed}
             | self.verifier.facts(self.settings),
         )
 

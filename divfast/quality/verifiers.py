@@ -133,7 +133,7 @@ class Verifier:
         Instead of `judge`, for what brings processes of its own: ``judging(settings)`` is a context that gives a
         function from questions to the verdicts on their samples, in the same order. Or None, where these settings need
         no such processes.
-    limit : float
+    limit : callable
         Seconds of processor time for one sample, where none are named.
     recipe : callable
         What else changes a verdict under these settings, as parts of the signature.
@@ -153,7 +153,7 @@ class Verifier:
     packages: Sequence[str] = ()
     check: Callable[[Settings], None] = lambda settings: None
     judging: Callable[[Settings], AbstractContextManager[Judging] | None] = lambda settings: None
-    limit: float = 10.0
+    limit: Callable[[Settings], float] = lambda settings: 10.0
     recipe: Callable[[Settings], dict[str, Any]] = lambda settings: {}
     facts: Callable[[Settings], dict[str, Any]] = lambda settings: {}
 

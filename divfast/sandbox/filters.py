@@ -71,7 +71,12 @@ def make_filter(*, outside: bool) -> bytes:
         return b""
     column, machine = _MACHINES[platform.machine()]
     denied = {**_DENIED, **(_DENIED_OUTSIDE if outside else {})}
-    code = [_step(_LOAD, _MACHINE), _step(_EQUAL, machine, 1, 0), _step(_RETURN, _KILL), _step(_LOAD, _NUMBER)]
+    code = [
+        _step(_LOAD, _MACHINE),
+        _step(_EQUAL, machine, 1, 0),
+        _step(_RETURN, _KILL),
+        _step(_LOAD, _NUMBER),
+    ]
     if column == 0:
         # The same calls under other numbers.
         code += [_step(_AT_LEAST, 0x40000000, 0, 1), _step(_RETURN, _REFUSE)]

@@ -165,7 +165,14 @@ def command(way: str, limits: Limits, number: int, scratch: str | None) -> list[
 def _bwrap(
     visible: Sequence[str], links: dict[str, str], limits: Limits, script: str, root: bool
 ) -> list[str]:
-    words = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    words = [
+        "bwrap",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ]
     # Root needs no user namespace, and then becomes a user that owns nothing.
     words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else ["--unshare-user"]
     words += ["--new-session", "--as-pid-1"]

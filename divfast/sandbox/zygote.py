@@ -57,7 +57,7 @@ class _Zygote:
         self._scratch: str = options["scratch"]
         self._requests, self._replies = os.dup(0), os.dup(1)
         self._unread = b""
-        self._shared: tuple[str, Any] = ("", None)
+        self._shared: tuple[str | None, Any] = (None, None)
         self._null = os.open(os.devnull, os.O_RDWR)
         self._output = os.memfd_create("output")
         os.dup2(self._null, 0)
@@ -126,7 +126,12 @@ class _Zygote:
             tests = self._compiled(parts)
             child = os.fork()
         except OSError as error:
-            return {"passed": False, "error": f"cannot start: {error.strerror}", "spoiled": True, "failed": True}
+            return {
+                "passed": False,
+                "error": f"cannot start: {error.strerror}",
+                "spoiled": True,
+                "failed": True,
+            }
         if child == 0:
             self._enter(send)
             _perform(parts, tests, secret)
@@ -188,7 +193,11 @@ class _Zygote:
         if code == -signal.SIGXCPU:
             return "took too long"
         if code < 0:
-            return f"ended by {signal.Signals(-code).name}" if -code in set(signal.Signals) else "ended by a signal"
+            return (
+                f"ended by {signal.Signals(-code).name}"
+                if -code in set(signal.Signals)
+                else "ended by a signal"
+            )
         return None if code == 0 else "ended before its tests did"
 
     def _end_rest(self) -> None:
@@ -228,24 +237,30 @@ def _perform(parts: list[list[str]], tests: Any, secret: bytes) -> NoReturn:
     Only who reaches the end of the last part writes the secret. What is needed then is taken before the program can
     put something else in its place.
     """
-    write, leave, said = os.write, os._exit, json.dumps
+    write, leave, said, make, perform = os.write, os._exit, json.dumps, compile, exec
+    here, me = os.getpid, os.getpid()
+    broken = tests if isinstance(tests, Exception) else None
+    # The same numbers for every program, so that a verdict is the same every time; a fork makes them new.
+    random.seed(0)
     module = types.ModuleType("program")
     sys.modules["program"] = sys.modules["__main__"] = module
     at = 0
     try:
         for at, (kind, text) in enumerate(parts):
             if kind in ("tests", "same"):
-                if isinstance(tests, Exception):
-                    raise tests
-                exec(tests, module.__dict__)
+                if broken is not None:
+                    raise broken
+                perform(tests, module.__dict__)
                 continue
-            code = compile(text, "<program>", "eval" if kind == "expression" else "exec", dont_inherit=True)
+            code = make(text, "<program>", "eval" if kind == "expression" else "exec", dont_inherit=True)
             if kind == "program":
-                exec(code, module.__dict__)
+                perform(code, module.__dict__)
     except BaseException as error:  # noqa: BLE001
         write(_RESULT, said([type(error).__name__[:60], at]).encode())
     else:
-        write(_RESULT, secret)
+        # Not a child that the program has left its work to, which ends with it.
+        if here() == me:
+            write(_RESULT, secret)
     finally:
         leave(0)
 
@@ -255,7 +270,9 @@ def _told(said: bytes) -> tuple[str, int | None]:
         error, part = json.loads(said)
     except (ValueError, TypeError):
         return "ended before its tests did", None
-    return (error, part) if isinstance(error, str) and isinstance(part, int) else ("said nothing sensible", None)
+    return (
+        (error, part) if isinstance(error, str) and isinstance(part, int) else ("said nothing sensible", None)
+    )
 
 
 def _become(user: int | None) -> None:
@@ -287,8 +304,6 @@ def _load(path: list[str]) -> None:
     site.sethelper()
     for name in _COMMON:
         __import__(name)
-    # The same numbers for every program, so that a verdict is the same every time.
-    random.seed(0)
     # Collections in a child would copy the pages that it shares with its parent.
     gc.collect()
     gc.freeze()
