@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     "verifier",
     type=click.Choice(options.VERIFIERS),
     required=True,
-    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. code: "
-    "the tests of its prompt pass. cruxeval: the same Python literal, or the assertion holds. truthfulqa: a reference stands in it. exact: equal but for case and white space. regex: "
-    "what --pattern captures is. labels: the dump knows already.",
+    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. code: the tests "
+    "of its prompt pass. cruxeval: the same Python literal, or the assertion holds. truthfulqa: a reference stands in "
+    "it. exact: equal but for case and white space. regex: what --pattern captures is. labels: the dump knows already.",
 )
 @click.option(
     "--preset",

@@ -1,18 +1,14 @@
 """Verdicts by execution: how programs and tests are put together, and labels that others made."""
 
-import csv
 import gzip
 import json
-from collections import Counter
 
-import numpy as np
 import pytest
 
 from divfast.errors import MetricError
 from divfast.quality import code
 from divfast.quality.verified import verify
 from divfast.quality.verifiers import Question, Settings, Verdict, find_verifier, open_judging
-from divfast.reference.pass_at_k import pass_at_k
 from divfast.sandbox.ways import why_not
 
 HUMANEVAL = {
@@ -203,23 +199,3 @@ def test_a_dump_goes_on_where_it_stood_and_says_how_it_was_run(tmp_path, monkeyp
     renamed.write_text(path.read_text().replace('"tests"', '"checks"'))
     done = verify(renamed, "code", tmp_path / "o.jsonl", gold="checks", allow_code_execution=True)
     assert done.correct == 12
-
-
-def differences(path, out):
-    """Yield (label, verdict, error, sample, id) of every sample that is labelled otherwise, and then their number."""
-    many = 0
-    for old, new in zip(records(path), records(out), strict=True):
-        errors = new.get("error") or [None] * len(old["correct"])
-        rows = zip(old["correct"], new["correct"], errors, old["outputs"], strict=True)
-        for label, verdict, error, sample in rows:
-            many += 1
-            if label != verdict:
-                yield label, verdict, error, sample, old["input_id"]
-    yield many
-
-
-def some(path, tmp_path, step, change=lambda record: record):
-    """Return a dump of every so-manieth prompt, to be quick."""
-    out = tmp_path / "some.jsonl"
-    out.write_text("".join(json.dumps(change(record)) + "\n" for record in records(path)[::step]))
-    return out

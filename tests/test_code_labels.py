@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_code import differences, records, some
 
 from divfast.quality.verified import verify
 from divfast.reference.pass_at_k import pass_at_k
 from divfast.sandbox.ways import why_not
+from test_code import records
 
 QUOTES = ('"""', "'''")
 
@@ -21,6 +21,26 @@ def sandbox():
     reasons = {way: why_not(way) for way in ("bwrap", "namespaces")}
     if all(reasons.values()):
         pytest.skip("; ".join(f"{way}: {reason}" for way, reason in reasons.items()))
+
+
+def differences(path, out):
+    """Yield (label, verdict, error, sample, id) of every sample that is labelled otherwise, and then their number."""
+    many = 0
+    for old, new in zip(records(path), records(out), strict=True):
+        errors = new.get("error") or [None] * len(old["correct"])
+        rows = zip(old["correct"], new["correct"], errors, old["outputs"], strict=True)
+        for label, verdict, error, sample in rows:
+            many += 1
+            if label != verdict:
+                yield label, verdict, error, sample, old["input_id"]
+    yield many
+
+
+def some(path, tmp_path, step, change=lambda record: record):
+    """Return a dump of every so-manieth prompt, to be quick."""
+    out = tmp_path / "some.jsonl"
+    out.write_text("".join(json.dumps(change(record)) + "\n" for record in records(path)[::step]))
+    return out
 
 
 def test_codet(shared, sandbox, tmp_path):
@@ -106,8 +126,10 @@ def test_every_cruxeval_model_is_where_its_leaderboard_has_it(shared):
     folder = shared / "data" / "cruxeval"
     with (shared / "data" / "cruxeval_leaderboard.csv").open(encoding="utf-8") as file:
         published = {row["Model"]: row for row in csv.DictReader(file)}
-    # The model's own name, of which the table gives the number that is usual in its family.
+    # The table calls some models otherwise than their files.
     published["magicoder-ds-7b"] = published["magicoder-ds-6.7b"]
+    for cot in ("", "+cot"):
+        published[f"claude-3-opus-20240229{cot}"] = published[f"claude-3-opus{cot} (n=1)"]
     checked = 0
     for task in ("input", "output"):
         for k, temperature in ((1, 0.2), (5, 0.8)):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -96,10 +97,7 @@ HOSTILE = {
         "AssertionError",
     ),
     "reads passwords": ("open('/etc/shadow').read()", "FileNotFoundError"),
-    "reads the home of root": (
-        "import os; os.listdir('/root')[0] == '.pyenv' or open('/root/.bashrc'); os.listdir('/home')",
-        None,
-    ),
+    "reads homes": ("import os; os.listdir('/home')", "FileNotFoundError"),
     "looks at processes": ("import os; os.listdir('/proc')", "FileNotFoundError"),
     "looks at devices": (
         "import os; assert set(os.listdir('/dev')) > {'null', 'zero', 'tty'}",
@@ -151,7 +149,8 @@ CHEATS = {
     "leaves": ("import os; os._exit(0)", "ended before its tests did"),
     "leaves in the tests": ("def f():\n    import os; os._exit(0)", "ended before its tests did"),
     "leaves by a thread": (
-        "import os, threading\ndef f():\n    threading.Thread(target=os._exit, args=(0,)).start()\n    while True: pass",
+        "import os, threading\ndef f():\n    threading.Thread(target=os._exit, args=(0,)).start()\n"
+        "    while True: pass",
         "ended before its tests did",
     ),
     "becomes another": ("import os; os.execv('/bin/true', ['true'])", "ended before its tests did"),
@@ -260,8 +259,6 @@ def test_it_all_ends_with_the_process_that_asked(worker):
         "threading.Thread(target=w.run, args=([('program', 'import time; time.sleep(99)')],), daemon=True).start()\n"
         "time.sleep(0.3)\nos.write(1, b'%d' % w._process.pid)\nos._exit(0)\n"
     )
-    import sys
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     until = time.monotonic() + 10
     while os.path.exists(f"/proc/{int(done.stdout)}") and time.monotonic() < until:
@@ -280,7 +277,7 @@ def test_it_all_ends_with_the_process_that_asked(worker):
         ("x = []\nwhile True: x.append(bytearray(1 << 24))", "MemoryError"),
         ("import socket; socket.socket()", "PermissionError"),
         ("import os; os.kill(os.getppid(), 0)", "PermissionError"),
-        ("import os\nif os.fork() == 0:\n    os.setsid()\n    while True: pass\nos._exit(0)", "ended before its tests did"),
+        ("import os\nos.fork() or os.setsid()\nos._exit(0)", "ended before its tests did"),
     ],
 )  # fmt: skip
 def test_limits_alone(program, error):

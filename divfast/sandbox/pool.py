@@ -5,10 +5,10 @@ read, and a scratch folder in memory, which is emptied; every process outside; m
 files and output than the limits say; whatever runs on after the program has ended.
 
 What counts as passed is told by a secret that the process is given for one program, and that it writes where all tests
-have run to their end. A program that exits before, in whatever way, prints what it likes, closes files, or raises inside
-a comparison does not pass. A program runs in the interpreter that runs its tests, as in every harness of this kind, so
-two things are not held off: an answer whose ``__eq__`` says yes to everything, and a program that goes through the frames
-of its caller for the secret.
+have run to their end. A program that exits before, in whatever way, prints what it likes, closes files, or raises
+inside a comparison does not pass. A program runs in the interpreter that runs its tests, as in every harness of this
+kind, so these are not held off: an answer whose ``__eq__`` says yes to everything, a program that puts something else
+in the place of what its tests call, and one that goes through the frames of its caller for the secret.
 """
 
 from __future__ import annotations

@@ -119,6 +119,8 @@ def command(way: str, limits: Limits, number: int, scratch: str | None) -> list[
 
     Parameters
     ----------
+    way, limits : str, Limits
+        What closes the process off, and what a program may take.
     number : int
         Of the worker: as root, each has a user of its own.
     scratch : str, optional

@@ -25,9 +25,9 @@ from typing import Any, NoReturn
 
 # What programs import most is there before they are forked.
 _COMMON = (
-    "bisect collections copy datetime decimal fractions functools hashlib heapq itertools json math operator random re "
-    "statistics string typing"
-).split()
+    *("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib", "heapq"),
+    *("itertools", "json", "math", "operator", "random", "re", "statistics", "string", "typing"),
+)
 # Too large to load for those that do not ask for it.
 _ON_DEMAND = ("numpy",)
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
@@ -244,9 +244,10 @@ def _perform(parts: list[list[str]], tests: Any, secret: bytes) -> NoReturn:
     random.seed(0)
     module = types.ModuleType("program")
     sys.modules["program"] = sys.modules["__main__"] = module
-    at = 0
+    at = -1
     try:
-        for at, (kind, text) in enumerate(parts):
+        for kind, text in parts:
+            at += 1
             if kind in ("tests", "same"):
                 if broken is not None:
                     raise broken

@@ -19,6 +19,7 @@ from divfast.throughput import (
     semantic,
     texts,
     vectors,
+    verifying,
 )
 from divfast.throughput.case import Case
 
@@ -31,6 +32,7 @@ CASES = (
     *duplicates.CASES,
     *overlapping.CASES,
     *quality.CASES,
+    *verifying.CASES,
     *semantic.CASES,
     *judging.CASES,
     *vectors.CASES,
