@@ -10,7 +10,7 @@ import click
 from divfast.cli import options
 
 if TYPE_CHECKING:
-    from divfast.quality.verified import Verification
+    from divfast.quality.verification import Verification
 
 
 @click.command()

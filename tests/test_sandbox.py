@@ -14,7 +14,7 @@ from divfast.sandbox import ways
 from divfast.sandbox.pool import Outcome, Worker, _children
 from divfast.sandbox.ways import Limits, find_way, why_not
 
-LIMITS = Limits(seconds=0.25, memory=256 << 20, processes=16)
+LIMITS = Limits(seconds=0.3, memory=160 << 20, processes=16)
 CLOSED = ("bwrap", "namespaces")
 
 
@@ -57,7 +57,7 @@ HOSTILE = {
     ),
     "memory hog": ("x = []\nwhile True: x.append(bytearray(1 << 24))", "MemoryError"),
     "memory hogs": (
-        "import os, time\nfor _ in range(8): os.fork()\nx = bytearray(b'x') * (100 << 20)\ntime.sleep(99)",
+        "import os, time\nfor _ in range(8): os.fork()\nx = bytearray(b'x') * (60 << 20)\ntime.sleep(99)",
         None,
     ),
     "memory that no process has": ("import os\nos.memfd_create('a')", "PermissionError"),

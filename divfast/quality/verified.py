@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,7 @@ from divfast.dumps import Progress, block_limits
 from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
+from divfast.quality.verification import Verification
 from divfast.quality.verifiers import (
     PRESETS,
     Question,
@@ -43,63 +44,6 @@ from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 
 # What is written of every sample, instead of what an earlier run wrote there.
 WRITTEN = ("correct", "extracted", "expected", "error")
-
-
-@dataclass
-class Verification:
-    """What a verifier said of a dump, in all.
-
-    Attributes
-    ----------
-    accuracy : float
-        Mean over prompts of the share of right samples, among those with a verdict; NaN where there is none.
-    interval : (float, float)
-        Its 95% bootstrap interval over prompts.
-    prompts, samples, correct, incorrect : int
-        Counts.
-    unparseable : int
-        Samples without an answer that could be compared; they count as incorrect.
-    errors : Mapping[str, int]
-        What went wrong, and in how many samples; those with neither ``correct`` nor ``incorrect`` have no verdict.
-    """
-
-    verifier: str
-    accuracy: float
-    interval: tuple[float, float]
-    prompts: int
-    samples: int
-    correct: int
-    incorrect: int
-    unparseable: int
-    errors: Mapping[str, int]
-    signature: Signature
-    model: str | None
-    task: str | None
-    run: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values; NaN is None."""
-        low, high = self.interval
-        return {
-            "model": self.model,
-            "task": self.task,
-            "verifier": self.verifier,
-            "accuracy": _number(self.accuracy),
-            "interval": [_number(low), _number(high)],
-            "prompts": self.prompts,
-            "samples": self.samples,
-            "correct": self.correct,
-            "incorrect": self.incorrect,
-            "no_verdict": self.samples - self.correct - self.incorrect,
-            "unparseable": self.unparseable,
-            "errors": dict(self.errors),
-            "signature": str(self.signature),
-            "run": self.run,
-        }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
 
 
 def verify(

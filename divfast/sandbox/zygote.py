@@ -136,15 +136,19 @@ class _Zygote:
             self._enter(send)
             _perform(parts, tests, secret)
         os.close(send)
-        error = self._watch(child, before)
+        trouble = self._watch(child, before)
         self._end_rest()
         try:
             said = os.read(receive, 4096)
         except BlockingIOError:
             said = b""
         os.close(receive)
-        outcome: dict[str, Any] = {"passed": error is None and said == secret, "error": error, "part": None}
-        if error is None and said != secret:
+        outcome: dict[str, Any] = {
+            "passed": trouble is None and said == secret,
+            "error": trouble,
+            "part": None,
+        }
+        if trouble is None and said != secret:
             outcome["error"], outcome["part"] = _told(said)
         outcome["spoiled"] = not self._clean()
         return outcome
