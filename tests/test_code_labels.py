@@ -44,14 +44,14 @@ def some(path, tmp_path, step, change=lambda record: record):
 
 
 def test_codet(shared, sandbox, tmp_path):
-    """16,400 programs of CodeGen, of which the test runs every eighth prompt.
+    """16,400 programs of CodeGen, of which the test runs every sixteenth prompt.
 
     One sample of all is labelled otherwise: HumanEval/121, sample 46, in which tabs and blanks indent the same block.
     """
-    path = some(shared / "data" / "codet" / "humaneval__codegen-16b-mono@T0.8.jsonl.gz", tmp_path, 8)
+    path = some(shared / "data" / "codet" / "humaneval__codegen-16b-mono@T0.8.jsonl.gz", tmp_path, 16)
     verify(path, "code", tmp_path / "out.jsonl", allow_code_execution=True, limit=1)
     *found, many = differences(path, tmp_path / "out.jsonl")
-    assert many == 2100
+    assert many == 1100
     assert len(found) <= 0.005 * many
 
 
@@ -141,4 +141,4 @@ def test_every_cruxeval_model_is_where_its_leaderboard_has_it(shared):
                 value = 100 * pass_at_k(flat, groups, k=k).mean()
                 assert value == pytest.approx(float(published[model][f"{task[0]}@{k}"]), abs=0.1), path.name
                 checked += 1
-    assert checked == 121
+    assert checked == len(list(folder.glob("*.jsonl.gz")))
