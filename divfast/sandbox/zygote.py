@@ -63,8 +63,9 @@ class _Zygote:
         os.dup2(self._null, 0)
         os.dup2(self._output, 1)
         _become(options["user"])
+        self._contained: bool = options["alone"]
         # Whoever shares a namespace of processes, or a user made for it, with nobody else may kill all that it sees.
-        self._alone = options["alone"] or os.getuid() == options["user"]
+        self._alone = self._contained or os.getuid() == options["user"]
         _load(options["path"])
         # A signal to the first process of a namespace is dropped where it has no handler.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -78,21 +79,25 @@ class _Zygote:
         self._known = [resource.getrlimit(which) for which in _LIMITS]
 
     def _close_off(self, options: dict[str, Any]) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if options["alone"]:
+        libc = self._libc = ctypes.CDLL(None, use_errno=True)
+        if self._contained:
             # After the user has changed, since that resets it.
             _prctl(libc, _SET_DEATH_SIGNAL, signal.SIGKILL)
         # Nobody may look into this process, or into a child that has not asked for it.
         _prctl(libc, _SET_DUMPABLE, 0)
         _prctl(libc, _NO_NEW_PRIVILEGES, 1)
-        if not self._alone:
+        if not self._contained:
             _prctl(libc, _SET_SUBREAPER, 1)
-        if options["filter"]:
-            code = base64.b64decode(options["filter"])
+        self._filter = base64.b64decode(options["filter"])
+        if self._contained:
+            self._filter_calls()
+
+    def _filter_calls(self) -> None:
+        if self._filter:
+            held = ctypes.create_string_buffer(self._filter, len(self._filter))
             # struct sock_fprog: how many instructions of 8 bytes, and where.
-            held = ctypes.create_string_buffer(code, len(code))
-            program = (ctypes.c_uint64 * 2)(len(code) // 8, ctypes.addressof(held))
-            _prctl(libc, _SET_SECCOMP, 2, ctypes.addressof(program))
+            program = (ctypes.c_uint64 * 2)(len(self._filter) // 8, ctypes.addressof(held))
+            _prctl(self._libc, _SET_SECCOMP, 2, ctypes.addressof(program))
 
     def request(self) -> bytes | None:
         """Return the next line, None at the end."""
@@ -175,6 +180,9 @@ class _Zygote:
         resource.setrlimit(resource.RLIMIT_CPU, (most, most))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not self._contained:
+            # It takes the right to end others, which the parent needs.
+            self._filter_calls()
 
     def _watch(self, child: int, before: float) -> str | None:
         """Wait for a child, and return what went wrong as far as it can be seen from outside."""
