@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     "verifier",
     type=click.Choice(options.VERIFIERS),
     required=True,
-    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. "
-    "ifeval: every instruction is followed. cruxeval: the same Python literal. truthfulqa: a reference stands in it. "
-    "exact: equal but for case and white space. regex: what --pattern captures is. labels: the dump knows already.",
+    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. code: the tests "
+    "of its prompt pass. ifeval: every instruction is followed. cruxeval: the same Python literal, or the assertion "
+    "holds. truthfulqa: a reference stands in it. exact: equal but for case and white space. regex: what --pattern "
+    "captures is. labels: the dump knows already.",
 )
 @click.option(
     "--preset",
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--gold",
     metavar="NAME",
-    help="Field with the right answer, or a list of them. Default: gold, else references.",
+    help="Field with the right answer, or a list of them. Default: gold, else references; for code tests.",
 )
 @click.option(
     "--loose",
@@ -57,10 +58,22 @@ if TYPE_CHECKING:
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    default=10.0,
-    show_default=True,
-    help="Processor time for one sample, where a verifier parses it; one that takes longer counts as wrong.",
+    help="Processor time for one sample, where a verifier parses or runs it; one that takes longer counts as wrong. "
+    "Default: 10, and 3 where it is run.",
 )
+@click.option(
+    "--allow-code-execution",
+    is_flag=True,
+    help="For code and cruxeval: run what a model wrote, in a sandbox without network and without your files.",
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(options.SANDBOXES),
+    default="auto",
+    show_default=True,
+    help="auto: bubblewrap, else namespaces. rlimits: limits alone, for a machine that may be harmed.",
+)
+@options.programs_in_samples
 @click.option("--keep", multiple=True, metavar="NAME", help="A further field to write again; repeatable.")
 @options.seed("bootstrap interval")
 @options.reading
@@ -88,11 +101,13 @@ def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | N
       divfast score dump.verified.jsonl -m accuracy -m pass_at_k:k=5 -m majority
       divfast score dump.verified.jsonl --where correct
 
-    No code that a model wrote is run. A run that was interrupted goes on where it stood.
+    No code that a model wrote is run, unless --allow-code-execution says so: then in a sandbox (see divfast doctor).
+    A run that was interrupted goes on where it stood.
 
     \b
     Example:
       divfast verify dump.jsonl --as math -o dump.verified.jsonl
+      divfast verify humaneval.jsonl --as code --allow-code-execution
     """
     from divfast.cli import progress, render
     from divfast.dumps import stem

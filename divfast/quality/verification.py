@@ -1,4 +1,4 @@
-"""What a verifier said of a dump."""
+"""What a verifier said of a dump, in all."""
 
 from __future__ import annotations
 

@@ -54,8 +54,13 @@ def verify(
     gold: str | None = None,
     json_field: str | None = None,
     loose: bool = False,
-    limit: float = Settings.limit,
+    limit: float | None = None,
     keep: Sequence[str] = (),
+    allow_code_execution: bool = False,
+    sandbox: str = "auto",
+    code_field: str | None = None,
+    continuation: str = "auto",
+    stop: Sequence[str] = (),
     seed: int = 0,
     threads: int | None = None,
     memory: int | None = None,
@@ -69,7 +74,7 @@ def verify(
     source : str, Path, or a sequence of these
         A dump; several are parts of one.
     verifier : str
-        ``math``, ``gsm8k``, ``ifeval``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
+        ``math``, ``gsm8k``, ``code``, ``ifeval``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
     output : str or Path
         A file of JSON Lines, compressed where its name ends in ``.gz``: ``input_id``, ``prompt``, ``outputs``, the
         columns of the dump that are known, ``correct``, ``extracted``, ``expected`` and ``error``, and what the
@@ -81,15 +86,24 @@ def verify(
     labels : str
         For ``labels``: the column with the verdicts.
     gold : str, optional
-        The column with the right answer, or a list of them, instead of ``gold`` and ``references``.
+        The column with the right answer, or a list of them, instead of ``gold`` and ``references``; for ``code`` that
+        with the tests, instead of ``tests``.
     json_field : str, optional
         Judge this field of samples that are JSON objects.
     loose : bool
         For ``ifeval``: ``correct`` is what the loose rule says.
-    limit : float
-        Seconds of processor time that a verifier which parses may take for one sample.
+    limit : float, optional
+        Seconds of processor time that a verifier which parses or runs programs may take for one sample; by default 3
+        where programs are run, else 10.
     keep : sequence of str
         Further columns of the dump to write again.
+    allow_code_execution : bool
+        Run programs that a model wrote: ``code`` needs it, and ``cruxeval`` then takes any answer that is right instead
+        of the one that is written.
+    sandbox : {"auto", "bwrap", "namespaces", "rlimits"}
+        Where they are run; see `divfast.sandbox.ways`.
+    code_field, continuation, stop : str, str, sequence of str
+        For ``code``: how the program of a sample is found, as in `divfast.score`.
     seed : int
         Of the bootstrap.
     threads, memory, progress, **reading
@@ -102,7 +116,8 @@ def verify(
     Raises
     ------
     DivfastError
-        Where the dump has no gold answers, cannot be read, or the file cannot be written.
+        Where the dump has no gold answers, cannot be read, or the file cannot be written; where programs would have to
+        be run and must not or cannot.
 
     Notes
     -----
@@ -113,7 +128,19 @@ def verify(
     """
     started = time.perf_counter()
     chosen = find_verifier(verifier)
-    settings = Settings(preset, pattern, labels, json_field, limit, loose)
+    settings = Settings(
+        preset=preset,
+        pattern=pattern,
+        labels=labels,
+        json_field=json_field,
+        loose=loose,
+        allow_code_execution=allow_code_execution,
+        sandbox=sandbox,
+        code_field=code_field,
+        continuation=continuation,
+        stop=tuple(stop),
+    )
+    settings = replace(settings, limit=chosen.limit(settings) if limit is None else limit)
     _check(chosen, settings)
     dumps = [source] if isinstance(source, (str, Path)) else list(source)
     check_files(dumps, output, None, join=True)
@@ -127,7 +154,7 @@ def verify(
     with engine.use_threads(threads), engine.use_memory(memory):
         blocks = read(
             paths,
-            columns=list(dict.fromkeys([*kept, *needed])),
+            columns=list(dict.fromkeys([*kept, *needed, *chosen.beside])),
             sample_columns=sample_columns,
             as_json=True,
             **{**block_limits(memory), **reading},
@@ -175,14 +202,14 @@ def _records(
     progress: Progress | None,
 ) -> Iterator[dict[str, Any]]:
     journal = None
-    if tally.verifier.isolated(tally.settings) or tally.verifier.judging is not None:
+    if tally.verifier.isolated(tally.settings):
         journal = Journal(_journal_path(output), str(tally.recipe))
     try:
         with open_judging(tally.verifier, tally.settings) as judging:
             for block in blocks:
                 found: list[list[Verdict]] = []
                 questions = list(questions_of(block))
-                asked = questions if gold is None else [_with_gold(one, gold) for one in questions]
+                asked = questions if gold is None else [_with_gold(one, gold, tally) for one in questions]
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
                     if progress is not None:
@@ -196,8 +223,10 @@ def _records(
             journal.close(done=False)
 
 
-def _with_gold(question: Question, name: str) -> Question:
-    return replace(question, columns={"gold": question.columns.get(name)})
+def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
+    kept = (*tally.verifier.beside, *tally.verifier.sample_columns(tally.settings))
+    beside = {key: question.columns.get(key) for key in kept}
+    return replace(question, columns={**beside, "gold": question.columns.get(name)})
 
 
 def _record(
@@ -308,7 +337,9 @@ class _Tally:
             signature=Signature(self.verifier.name, parts),
             model=blocks.meta.get("model"),
             task=blocks.meta.get("task"),
-            run=run_facts(seconds) | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed},
+            run=run_facts(seconds)
+            | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed}
+            | self.verifier.facts(self.settings),
         )
 
 
