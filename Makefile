@@ -18,6 +18,10 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
+# vLLM asks for other versions of torch's companions and of transformers, so it has an environment of its own.
+VLLM     := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+
 DEMO := examples/demo/base.jsonl examples/demo/sft.jsonl examples/demo/dpo.jsonl
 # `make fuzz`: which targets (tests/fuzz/fuzz_NAME.cpp), and for how many seconds each.
 TARGET   ?= $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/fuzz_*.cpp))
@@ -28,11 +32,12 @@ FUZZED   := $(patsubst csrc/%.cpp,build/fuzz/%.o,$(filter-out csrc/module.cpp cs
 CORE := $(wildcard csrc/*.cpp csrc/*.hpp)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 
-.PHONY: help venv build demo test lint types bench fuzz readme clean
+.PHONY: help venv build demo test test-vllm lint types bench fuzz readme clean
 
 help:
 	@echo 'make demo     score the example lineage with the packaged encoder'
 	@echo 'make test     every test that needs no GPU'
+	@echo 'make test-vllm  those that run a real vLLM, on the CPU, in .venv-vllm (2.6 GB)'
 	@echo 'make lint     ruff, and the C++ without a warning'
 	@echo 'make types    mypy --strict on the package as it is installed'
 	@echo 'make bench    throughput, with the peers beside it'
@@ -40,7 +45,7 @@ help:
 	@echo 'make readme   copy the outputs that the README shows into it'
 	@echo 'make build    compile the core again where its sources changed'
 	@echo 'make venv     only set up .venv'
-	@echo 'make clean    remove what was built; .venv stays'
+	@echo 'make clean    remove what was built; .venv and .venv-vllm stay'
 
 venv: $(VENV)/.installed
 
@@ -71,6 +76,18 @@ demo: $(VENV)/.built
 # Nothing may put this folder on sys.path: its `kernels` would shadow an installed package of that name.
 test: $(VENV)/.built
 	PYTHONSAFEPATH=1 $(BIN)/pytest $(ARGS)
+
+# The package is the one of .venv, compiled core included: both environments are made with the same Python.
+$(VLLM)/.installed: $(VENV)/.installed constraints-vllm.txt
+	@.ci/venv $(VLLM) $(VENV)/bin/python
+	@echo 'make: installing into $(VLLM) (once; a minute or several)'
+	$(VLLM_PIP) $$(grep '^torch==' constraints-vllm.txt)
+	$(VLLM_PIP) --no-deps -r constraints-vllm.txt
+	cp -r $(VENV)/lib/python3*/site-packages/*divfast* $(VLLM)/lib/python3*/site-packages/
+	@touch $@
+
+test-vllm: $(VLLM)/.installed $(VENV)/.built
+	PYTHONSAFEPATH=1 $(VLLM)/bin/pytest -m vllm tests/test_vllm.py $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -113,5 +130,5 @@ readme: $(VENV)/.built
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f divfast/_core*.so
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 -r rm -rf
+	find . \( -path ./$(VENV) -o -path ./$(VLLM) \) -prune -o -name __pycache__ -type d -print0 | xargs -0 -r rm -rf
 	rm -f $(VENV)/.built

@@ -11,7 +11,8 @@ def lines():
     """Return a line for each row with a peer; what it is, instead of the name of the case."""
     from divfast.throughput.cases import find_case
 
-    for path in sorted((Path(__file__).parent / "results").glob("*.json")):
+    # What metrics are worth and what intervals hold have tables of their own.
+    for path in sorted((Path(__file__).parent / "results").glob("[cg]pu*.json")):
         rows = results.load(path)
         # The cases of the GPU are in a script of their own, and say what they are.
         summaries = {row["case"]: row["summary"] for row in rows if "summary" in row}

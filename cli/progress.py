@@ -18,7 +18,9 @@ _VERBS = {
     "dumps": "scoring",
     "texts": "encoding",
     "pairs": "judging",
+    "verdicts": "judging",
     "rows": "reading vectors",
+    "samples": "drawing",
 }
 
 

@@ -1,8 +1,12 @@
 #include "bindings.hpp"
+#include "large_spectrum.hpp"
 #include "spectra.hpp"
 
 namespace divfast {
 namespace {
+
+// One in each lane up to here, beyond it one for a team of threads.
+constexpr int64_t kSmall = 64;
 
 py::array_t<double> values_of(const Array<double>& matrices, int threads) {
     if (matrices.ndim() != 3 || matrices.shape(1) != matrices.shape(2)) {
@@ -14,7 +18,7 @@ py::array_t<double> values_of(const Array<double>& matrices, int threads) {
     const double* in = matrices.data();
     {
         py::gil_scoped_release release;
-        eigenvalues(in, many, k, threads, out);
+        (k <= kSmall ? eigenvalues : large_eigenvalues)(in, many, k, threads, out);
     }
     return values;
 }

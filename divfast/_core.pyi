@@ -219,7 +219,10 @@ def join_rows(
     """
 
 def eigenvalues(matrices: _Floats, threads: int = 0) -> _Floats:
-    """Return the eigenvalues of small symmetric matrices, ``float64[b, k, k]`` to ``float64[b, k]``, in no order."""
+    """Return the eigenvalues of symmetric matrices, ``float64[b, k, k]`` to ``float64[b, k]``, in no order.
+
+    The upper triangle is read. NaN for a matrix that is not finite.
+    """
 
 def bootstrap_means(values: _Floats, replicates: int, seed: int, threads: int = 0) -> _Floats:
     """Return means over resampled groups, ``float64[m, g]`` -> ``float64[m, replicates]``; NaN is left out."""

@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from divfast import _core, engine
 from divfast.errors import DataError
 from divfast.planning import SEMANTIC_DEFAULT
 from divfast.readers import find_dumps
 from divfast.result import Report, json_number
 from divfast.scoring import score
-from divfast.stats import LEVEL, REPLICATES
+from divfast.stats import NOTHING, Interval, bootstrap_intervals, mean_and_std
 
 # The diversity of right samples is that of two or more.
 FEWEST = 2
@@ -26,7 +25,6 @@ _PARTS = ("loss", "residual", "quality_control", "share")
 _SIDES = ("base_all", "model_all", "base_correct", "model_correct")
 
 Floats = NDArray[np.float64]
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -185,17 +183,13 @@ def take_apart(
     if over == "paired":
         columns = np.ascontiguousarray(columns[:, ~np.isnan(columns).any(axis=0)])
     computable = np.count_nonzero(~np.isnan(columns[2:]), axis=1)
-    means = np.array([_mean(column) for column in columns])
+    means = np.array([mean_and_std(column)[0] for column in columns])
     parts = _parts(means[:, None])[:, 0]
-    nothing = (float("nan"), float("nan"))
-    intervals = dict.fromkeys(_PARTS, nothing)
-    if columns.shape[1] >= 2:
-        drawn = _core.bootstrap_means(columns, REPLICATES, seed, threads=engine.threads())
-        intervals = {name: _interval(row) for name, row in zip(_PARTS, _parts(drawn), strict=True)}
+    intervals = dict(zip(_PARTS, bootstrap_intervals(list(columns), of=_parts, seed=seed), strict=True))
     low, high = intervals["loss"]
     if not (low > 0 or high < 0):
         parts[3] = np.nan
-        intervals["share"] = nothing
+        intervals["share"] = NOTHING
     return Decomposition(
         metric=metric,
         over=over,
@@ -213,20 +207,6 @@ def _parts(means: Floats) -> Floats:
     loss, residual = means[0] - means[1], means[2] - means[3]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.stack([loss, residual, loss - residual, residual / loss])
-
-
-def _mean(column: Floats) -> float:
-    defined = column[~np.isnan(column)]
-    return float(defined.mean()) if len(defined) else float("nan")
-
-
-def _interval(drawn: Floats) -> Interval:
-    finite = drawn[np.isfinite(drawn)]
-    if not len(finite):
-        return (float("nan"), float("nan"))
-    tail = (1.0 - LEVEL) / 2.0
-    low, high = np.quantile(finite, [tail, 1.0 - tail])
-    return (float(low), float(high))
 
 
 def _tables(report: Report) -> Iterator[pa.Table]:

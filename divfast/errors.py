@@ -47,6 +47,10 @@ class BackendError(DivfastError):
     """A backend was asked for by name and cannot run here."""
 
 
+class ServerError(DivfastError):
+    """A server that is not there, refuses what it is asked, or gives no answer that can be used."""
+
+
 class OutputError(DivfastError):
     """A result cannot be written."""
 

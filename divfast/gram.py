@@ -138,5 +138,7 @@ class OuterProducts:
         """Return the smaller of two matrices with the same eigenvalues besides zeros; None where no row was seen."""
         if self.products is not None:
             upper = np.triu(self.products)
-            return upper + np.triu(upper, 1).T
+            whole: NDArray[np.float64] = upper + upper.T
+            np.einsum("ii->i", whole)[...] *= 0.5
+            return whole
         return self.gram(concat_rows(self.rows)) if self.rows else None

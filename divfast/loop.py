@@ -25,7 +25,7 @@ from divfast.samples import Samples
 from divfast.scope import Scope, first_rows
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 from divfast.viewed import take_rows
-from divfast.views.answers import verdicts
+from divfast.views.answers import holds
 
 
 @dataclass
@@ -114,9 +114,9 @@ def score_blocks(
     return Scored(results, pa.table(table), per_sample, facts)
 
 
-def where(block: Samples, name: str) -> Samples:
-    """Return the samples for which a column is true; every prompt stays, if need be without samples."""
-    kept = verdicts(block, name) == 1
+def where(block: Samples, condition: str) -> Samples:
+    """Return the samples for which a condition holds; every prompt stays, if need be without samples."""
+    kept = holds(block, condition)
     taken = np.flatnonzero(kept)
     return replace(
         block,

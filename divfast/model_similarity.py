@@ -23,7 +23,7 @@ from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Signature, json_number, run_facts
 from divfast.samples import Samples
 from divfast.scope import SCOPES, check_scope
-from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+from divfast.stats import INTERVAL, REPLICATES, bootstrap_intervals, mean_and_std
 from divfast.views.opening import KINDS, Sources
 
 STATISTICS = {"mean": mean_similarity, "nearest": nearest_match}
@@ -253,7 +253,7 @@ def similarity(
     columns = {f"{each.a}|{each.b}": each.values for each in results if each.scope == "prompt"}
     run = run_facts(time.perf_counter() - started) | {
         "seed": seed,
-        "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
+        "interval": INTERVAL.format("prompts"),
         "prompts": len(models[0].ids),
         "left_out": left_out,
         "dumps": facts,

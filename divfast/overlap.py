@@ -24,7 +24,7 @@ from divfast.ngram_search import Search, Texts, portions, room, stream_into
 from divfast.readers import find_dumps
 from divfast.result import Signature
 from divfast.samples import Ragged
-from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+from divfast.stats import INTERVAL, REPLICATES, bootstrap_intervals, mean_and_std
 from divfast.views.tokens import open_tokenizer
 
 N = 13
@@ -325,7 +325,7 @@ def _run(
         "threads": engine.threads(),
         "memory": room(),
         "seed": seed,
-        "interval": f"95% percentile bootstrap over documents, {REPLICATES} replicates",
+        "interval": INTERVAL.format("documents"),
         "seconds": round(seconds, 3),
         "command": list(sys.argv),
         "train": [

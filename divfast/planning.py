@@ -12,9 +12,11 @@ from divfast.errors import BackendError, MetricError, nearest
 from divfast.registry import PRESETS, MetricSpec, Preset, parse_spec
 from divfast.scope import SCOPES, Scope, check_scope
 from divfast.views import View
+from divfast.views.answers import condition_column
 from divfast.views.opening import KINDS, Opener, Sources, open_tokenizers
 
-LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2", "distinct:n=3")
+# Why these: docs/validity.md.
+LEXICAL_DEFAULT = ("ead", "distinct:n=1", "distinct:n=2")
 SEMANTIC_DEFAULT = ("cosine", "vendi")
 JUDGED_DEFAULT = ("nli",)
 SCOPE_DEFAULT: tuple[Scope, ...] = ("prompt", "pooled")
@@ -166,7 +168,7 @@ def make_plan(
     of_samples = [name for kind in kinds.values() for name in kind.sample_columns(sources)]
     of_samples += sources.code_columns
     if where is not None:
-        of_samples.append(where)
+        of_samples.append(condition_column(where))
     plan = Plan(
         specs,
         [scope for scope in SCOPES if scope in wanted],

@@ -1,9 +1,9 @@
-"""Runs that were scored before: a folder that `divfast.Report.save` wrote, or a report in memory."""
+"""Runs to compare: a folder that `divfast.Report.save` wrote, a report in memory, or a dump that is scored now."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from divfast.errors import DataError, nearest, os_reason
+from divfast.dumps import Progress
+from divfast.errors import DataError, MetricError, nearest, os_reason
+from divfast.readers import find_dumps
 from divfast.result import Report, Signature, column_name
+from divfast.scoring import score
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,15 @@ class Run:
         The folder, and the model where the folder holds several.
     model : str or None
         What the dump is of.
+    dump : Path or None
+        The dump, where it was scored now.
     """
 
     name: str
     model: str | None
     entries: Sequence[Entry]
     groups: pa.Table
+    dump: Path | None = None
 
     def sizes(self) -> NDArray[np.int64]:
         """Return K of every prompt."""
@@ -66,6 +72,72 @@ class Run:
 
 
 _AGAIN = "Write it again with divfast score DUMP -o DIR."
+
+
+def open_runs(
+    sources: Sequence[Any],
+    metrics: Sequence[str] | None,
+    scopes: Sequence[str],
+    seed: int,
+    progress: Progress | None,
+    scoring: Mapping[str, Any],
+) -> tuple[list[Run], Report | None]:
+    """Return a run for every source, opened or scored, and the report of those that were scored.
+
+    Parameters
+    ----------
+    sources : sequence
+        As for `open_run`, or dumps.
+    metrics, scopes, seed, progress, scoring
+        Of `divfast.score`, for the dumps, which are scored alike.
+
+    Raises
+    ------
+    DivfastError
+        Where `open_run` or `divfast.score` raises, a pattern names several dumps, or there are options for scoring
+        and no dump.
+    """
+    paths = {str(source): _one_file(str(source)) for source in sources if _is_dump(source)}
+    if not paths:
+        if scoring:
+            raise MetricError(
+                f"{' and '.join(scoring)} would change how dumps are scored, and both runs are scored already.",
+                remedy="Leave that out, or name the dumps in place of the runs.",
+            )
+        return [open_run(source) for source in sources], None
+    different = list(dict.fromkeys(paths.values()))
+    report = score(different, metrics, scopes=scopes, seed=seed, progress=progress, **scoring)
+    scored = dict(zip(different, _runs(report, different), strict=True))
+    runs = [scored[paths[str(x)]] if str(x) in paths else open_run(x) for x in sources]
+    return runs, report
+
+
+def _is_dump(source: Any) -> bool:
+    if isinstance(source, Report) or Path(source).is_dir():
+        return False
+    folder, colon, _ = str(source).partition(":")
+    return Path(source).exists() or not (colon and Path(folder).is_dir())
+
+
+def _one_file(dump: str) -> Path:
+    found = find_dumps([dump])
+    if len(found) > 1:
+        raise DataError(
+            f"names {len(found)} dumps, and one is compared with one.",
+            where=dump,
+            remedy="Name one; or score them all, divfast score DUMP... -o DIR, and compare DIR:MODEL.",
+        )
+    return found[0]
+
+
+def _runs(report: Report, dumps: Sequence[Path]) -> Iterator[Run]:
+    """Yield what each dump of a report scored."""
+    many, start = len(report) // len(dumps), 0
+    for i, (path, facts) in enumerate(zip(dumps, report.run["dumps"], strict=True)):
+        entries = [_entry(result.to_dict()) for result in report.results[i * many : (i + 1) * many]]
+        rows = report.groups.slice(start, facts["prompts"])
+        yield Run(str(path), facts["model"], entries, rows, path)
+        start += facts["prompts"]
 
 
 def open_run(source: Any) -> Run:

@@ -22,7 +22,7 @@ from divfast.readers import find_dumps, read
 from divfast.result import Report, run_facts
 from divfast.samples import Ragged, Samples
 from divfast.scope import one_group
-from divfast.stats import REPLICATES
+from divfast.stats import INTERVAL
 from divfast.views.opening import Sources
 
 
@@ -153,10 +153,11 @@ def score(
     per_sample : bool
         Also keep the value of every sample, for the metrics that are made of such parts: ``samples`` of the report.
     where : str, optional
-        A column with true or false for every sample: only those that are true are scored, such as ``correct``. A prompt
-        without any stays, and its values are undefined.
+        A column with true or false for every sample: only those that are true are scored, such as ``correct``; or a
+        number compared, ``scores>=7``. A prompt without any stays, and its values are undefined.
     correct_field, answers_field : str
-        For the metrics of quality: the columns with the verdict and the text of the answer of every sample.
+        For the metrics of quality: the columns with the verdict and the text of the answer of every sample; the answers
+        ``outputs`` are the samples themselves.
     plugins : sequence of str or Path
         Python files that register metrics of your own with `divfast.metric`.
     **reading
@@ -309,7 +310,7 @@ def _report(
     run = run_facts(seconds) | {
         "backend": " and ".join(dict.fromkeys(place(spec.metric, plan.backend) for spec in plan.specs)),
         "seed": plan.seed,
-        "interval": f"95% percentile bootstrap over prompts, {REPLICATES} replicates",
+        "interval": INTERVAL.format("prompts"),
         "dumps": [part.facts for part in scored],
     }
     if plan.backend == "auto" and (told := fallback(spec.metric for spec in plan.specs)):

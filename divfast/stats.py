@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,18 @@ from divfast import _core, engine
 
 REPLICATES = 1000
 LEVEL = 0.95
+# What reports say of how their intervals were made.
+INTERVAL = f"95% percentile bootstrap over {{}}, expanded for their number, {REPLICATES} replicates"
 FLIPS = 9999
+
+Floats = NDArray[np.float64]
+Interval = tuple[float, float]
+NOTHING: Interval = (float("nan"), float("nan"))
 # Signs of eight differences, one row for every byte.
 _SIGNS = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
 
 
-def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
+def mean_and_std(values: Floats) -> tuple[float, float]:
     """Return mean and standard deviation (n - 1 in the denominator) of the defined values; NaN where undefined."""
     defined = values[~np.isnan(values)]
     mean = float(defined.mean()) if len(defined) else float("nan")
@@ -26,55 +34,174 @@ def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def bootstrap_intervals(
-    columns: Sequence[NDArray[np.float64]],
+    columns: Sequence[Floats],
     *,
+    of: Callable[[Floats], Floats] | None = None,
     seed: int = 0,
     replicates: int = REPLICATES,
     level: float = LEVEL,
-) -> list[tuple[float, float]]:
-    """Return the percentile bootstrap interval of the mean of each column over groups.
+) -> list[Interval]:
+    """Return bootstrap intervals over groups of the mean of each column, or of what follows from the means.
+
+    Every interval that divfast gives is from here, or from the same draws through `expanded_percentile`.
 
     Parameters
     ----------
     columns : sequence of float64[g]
         Values of several metrics on the same groups; all are resampled by the same draws. NaN is undefined, and the
         mean of a replicate is over the defined values that it drew.
+    of : callable, optional
+        From means ``float64[m, r]``, a row a column, to what is to have intervals, ``float64[p, r]``: differences,
+        ratios. Replicates for which it is not finite are left out. By default the means themselves.
     seed, replicates, level
         Of the bootstrap; replicate r depends on the seed and r alone, not on threads or block sizes.
 
     Returns
     -------
     list of (float, float)
-        Lower and upper end; NaN where fewer than two values are defined.
+        Lower and upper end; NaN where fewer than two values of a column are defined, with `of` of any.
 
     Notes
     -----
-    O(replicates x g) time, O(replicates) memory: no index matrix is made.
+    The expanded percentile interval: with n defined values its ends are the quantiles ``a`` and ``1 - a`` of the
+    replicates, ``a = Phi(-sqrt(n / (n - 1)) t)`` for Student's ``t`` of n - 1 degrees of freedom at the level, where
+    the plain percentile interval has 2.5%. That one is too short for few prompts: replicates spread as the plug-in
+    variance does, which is a factor of (n - 1) / n too small, and they do not know that it was estimated. At 10
+    prompts ``a`` is 0.9%, at 30 1.9%, at 100 2.3%. How often such intervals hold the truth was measured:
+    docs/statistics.md. An end is never beyond the largest or smallest value.
+
+    O(replicates x g) time, O(replicates) memory for each column: no index matrix is made.
 
     References
     ----------
-    Efron (1979), "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7(1).
+    Efron (1979), "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7(1). Hesterberg (2015),
+    "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), arXiv 1411.5279.
+
+    Examples
+    --------
+    >>> columns = [np.array([1.0, 1.0, 1.0]), np.array([2.0, 2.0, 2.0])]
+    >>> bootstrap_intervals(columns, of=lambda means: means[:1] / means[1])
+    [(0.5, 0.5)]
     """
     if not columns:
         return []
     values = np.ascontiguousarray(np.stack(columns))
-    nothing = (float("nan"), float("nan"))
+    defined = np.count_nonzero(~np.isnan(values), axis=1)
     if values.shape[1] < 2:
-        return [nothing] * len(columns)
-    means = _core.bootstrap_means(values, replicates, seed, threads=engine.threads())
-    tail = (1.0 - level) / 2.0
-    out = []
-    for column, replicate_means in zip(values, means, strict=True):
-        drawn = replicate_means[~np.isnan(replicate_means)]
-        if np.count_nonzero(~np.isnan(column)) < 2 or not len(drawn):
-            out.append(nothing)
-            continue
-        low, high = np.quantile(drawn, [tail, 1.0 - tail])
-        out.append((float(low), float(high)))
-    return out
+        drawn = np.full((len(values), 1), np.nan)
+    else:
+        drawn = _core.bootstrap_means(values, replicates, seed, threads=engine.threads())
+    if of is not None:
+        drawn = of(drawn)
+        defined = np.full(len(drawn), defined.min())
+    return [expanded_percentile(row, int(n), level) for row, n in zip(drawn, defined, strict=True)]
 
 
-def sign_flip_p(columns: Sequence[NDArray[np.float64]], *, seed: int = 0, flips: int = FLIPS) -> list[float]:
+def expanded_percentile(drawn: Floats, n: int, level: float = LEVEL) -> Interval:
+    """Return the interval between quantiles of replicates, further out the fewer values they were drawn from.
+
+    Parameters
+    ----------
+    drawn : float64[r]
+        What was drawn; left out where it is not finite.
+    n : int
+        Values, the smallest number where there are several columns or tasks.
+    level : float
+        Of the interval.
+
+    Notes
+    -----
+    See `bootstrap_intervals`; for callers that keep the replicates.
+    """
+    finite = drawn[np.isfinite(drawn)]
+    if n < 2 or not len(finite):
+        return NOTHING
+    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * student_quantile(0.5 + level / 2.0, n - 1))
+    low, high = np.quantile(finite, [tail, 1.0 - tail])
+    return (float(low), float(high))
+
+
+def student_quantile(p: float, df: int) -> float:
+    """Return the quantile of Student's t by the expansion of Cornish and Fisher, to 0.1% from 3 degrees of freedom on.
+
+    With fewer the ends of the interval are the smallest and the largest replicate, however it is rounded.
+    """
+    z = NormalDist().inv_cdf(p)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return float(z + sum(term / df ** (i + 1) for i, term in enumerate(terms)))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How large paired differences are beside their own spread.
+
+    Attributes
+    ----------
+    d : float
+        Cohen's d_z: the mean difference over the standard deviation of the differences (n - 1 in the denominator).
+        NaN where they are all the same.
+    superiority : float
+        The share of pairs that went up, ties by half; 0.5 is no tendency.
+    d_interval, superiority_interval : (float, float)
+        95% bootstrap intervals over pairs.
+    up, down : int
+        Pairs that went up, and that went down.
+    """
+
+    d: float
+    d_interval: Interval
+    superiority: float
+    superiority_interval: Interval
+    up: int
+    down: int
+
+
+def effect_size(differences: Floats, *, seed: int = 0) -> Effect:
+    """Return the effect size of paired differences, NaN left out.
+
+    Notes
+    -----
+    d_z grows with the correlation of the pairs, so it is not Cohen's d of two independent samples. Its intervals hold
+    the truth less often than those of means where d_z is large and pairs are few: docs/statistics.md.
+
+    References
+    ----------
+    Cohen (1988), "Statistical Power Analysis for the Behavioral Sciences", section 2.3. Grissom and Kim (2012),
+    "Effect Sizes for Research", on the probability of superiority of dependent groups.
+
+    Examples
+    --------
+    >>> found = effect_size(np.array([1.0, 2.0, 3.0, 0.0]))  # 1.5 over the root of 5 / 3
+    >>> round(found.d, 4), found.superiority, found.up, found.down
+    (1.1619, 0.875, 3, 0)
+    """
+    some = differences[~np.isnan(differences)]
+    n = len(some)
+    above = np.sign(differences) / 2 + 0.5
+    mean, std = mean_and_std(differences)
+    # What is left of equal differences by rounding is no spread.
+    if not std > 1e-12 * np.abs(some).max(initial=0.0):
+        std = float("nan")
+    d = mean / std
+    apart = differences / std - d if not math.isnan(std) else np.zeros_like(differences)
+
+    def effects(means: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = (means[1] - means[0] ** 2) * n / max(n - 1, 1)
+            return np.stack([(d + means[0]) / np.sqrt(np.maximum(variance, 0.0)), means[2]])
+
+    of_d, of_superiority = bootstrap_intervals([apart, apart**2, above], of=effects, seed=seed)
+    return Effect(
+        d, of_d, mean_and_std(above)[0], of_superiority, int((some > 0).sum()), int((some < 0).sum())
+    )
+
+
+def sign_flip_p(columns: Sequence[Floats], *, seed: int = 0, flips: int = FLIPS) -> list[float]:
     """Return the two-sided p-value of the paired permutation test for each column of differences.
 
     Parameters
@@ -108,7 +235,7 @@ def sign_flip_p(columns: Sequence[NDArray[np.float64]], *, seed: int = 0, flips:
     [0.25]
     """
     out = []
-    drawn: NDArray[np.float64] | None = None
+    drawn: Floats | None = None
     for i, column in enumerate(columns):
         some = column[~np.isnan(column)]
         # Sums of the same numbers in another order differ in their last digits.
@@ -127,7 +254,7 @@ def sign_flip_p(columns: Sequence[NDArray[np.float64]], *, seed: int = 0, flips:
     return out
 
 
-def _flipped_sums(differences: NDArray[np.float64], flips: int, seed: int) -> NDArray[np.float64]:
+def _flipped_sums(differences: Floats, flips: int, seed: int) -> Floats:
     """Return the sums of differences, ``float64[m, c]``, under random signs, ``float64[flips, c]``."""
     bits = np.random.PCG64(seed)
     words = -(-flips // 8)

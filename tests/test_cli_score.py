@@ -120,7 +120,7 @@ def test_json_is_the_report():
     printed = json.loads(result.stdout)
     assert list(printed) == ["results", "run"]
     assert printed["results"] == divfast.score(BASE).to_dict()["results"]
-    assert [list(entry) for entry in printed["results"]] == [KEYS] * 8
+    assert [list(entry) for entry in printed["results"]] == [KEYS] * 6
 
 
 def test_the_table_of_one_dump():

@@ -141,3 +141,17 @@ def test_missing_gold_is_one_sentence(tmp_path):
         f"Error: {path}: there is no gold or references to compare with; the fields of its first record are "
         "input_id, outputs, solution_of.\n       Name the field that exact needs with --gold.\n"
     )
+
+
+def test_summary_of_instructions(tmp_path):
+    pytest.importorskip("py3langid")
+    tests = {"instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]}
+    dump(tmp_path / "a.jsonl", tests=tests)
+    dump(tmp_path / "b.jsonl", tests={"instruction_id_list": ["x:y"], "kwargs": [{}]})
+    done = run(tmp_path / "a.jsonl", "--as", "ifeval", "--loose")
+    assert done.exit_code == 0
+    assert "correct_strict 0.00%\ncorrect_loose 0.00%\ninst_strict 37.50%\ninst_loose 37.50%\n" in done.stdout
+    assert "|rule:loose|" in done.stdout
+    many = run(tmp_path / "b.jsonl", tmp_path / "a.jsonl", "--as", "ifeval", "--format", "csv")
+    first, second = csv.DictReader(io.StringIO(many.stdout))
+    assert (first["inst_strict"], second["inst_strict"]) == ("", "0.375")

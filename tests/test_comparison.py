@@ -59,7 +59,17 @@ def test_by_hand(tmp_path):
         "n_a": [2, 2, 2, 2],
         "n_b": [2, 2, 2, 2],
         "distinct": [-0.75, -0.5, 0.0, pytest.approx(np.nan, nan_ok=True)],
+        "a.distinct": [1.0, 1.0, 0.5, pytest.approx(np.nan, nan_ok=True)],
+        "b.distinct": [0.25, 0.5, 0.5, 1.0],
     }
+    # mean -5/12, deviations -1/3, -1/12, 5/12: a variance of 7/48
+    assert result.effect.d == pytest.approx(-5 / 12 / (7 / 48) ** 0.5)
+    assert (result.effect.up, result.effect.down, result.effect.superiority) == (0, 2, pytest.approx(1 / 6))
+    assert [(moved.input_id, moved.a, moved.b, moved.difference) for moved in result.most_down] == [
+        ("w", 1.0, 0.25, -0.75),
+        ("x", 1.0, 0.5, -0.5),
+    ]
+    assert result.most_up == []
 
 
 def test_pooled_values_have_no_interval():
@@ -121,12 +131,82 @@ def test_save(tmp_path):
     report = json.loads((tmp_path / "new" / "comparison.json").read_text(encoding="utf-8"))
     assert list(report) == ["results", "run"]
     assert list(report["results"][0]) == [
-        "metric", "scope", "a", "b", "difference", "interval", "p", "p_holm", "pairs", "undefined", "unit",
-        "signature_a", "signature_b",
+        "metric", "scope", "a", "b", "difference", "interval", "p", "p_holm", "effect", "effect_interval",
+        "superiority", "superiority_interval", "up", "down", "pairs", "undefined", "unit", "signature_a",
+        "signature_b", "most_up", "most_down",
     ]  # fmt: skip
     assert report["results"][1]["p"] is None
     assert pq.read_table(tmp_path / "new" / "pairs.parquet").schema == comparison.pairs.schema
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["comparison.json", "pairs.parquet"]
+
+
+def test_the_prompts_that_moved_most():
+    random = np.random.default_rng(0)
+    # random words, so that each prompt moves by its own amount
+
+    def texts():
+        return [[" ".join(f"w{w}" for w in random.integers(0, 30, 9)) for _ in range(2)] for _ in range(20)]
+
+    a, b = (scored(texts(), scopes=["prompt"]) for _ in "ab")
+    (result,) = divfast.compare(a, b, top=4)
+    order = np.argsort(result.values, kind="stable")
+    assert [moved.difference for moved in result.most_down] == result.values[order[:4]].tolist()
+    assert [moved.difference for moved in result.most_up] == result.values[order[::-1][:4]].tolist()
+    assert result.most_up[0].input_id == f"p{order[-1]}"
+    assert result.effect.up + result.effect.down + (result.values == 0).sum() == 20
+    assert result.to_dict()["most_up"][0] == {
+        "input_id": f"p{order[-1]}",
+        "a": result.values_a[order[-1]],
+        "b": result.values_b[order[-1]],
+        "difference": result.values[order[-1]],
+    }
+    (none,) = divfast.compare(a, b, top=0)
+    assert (none.most_up, none.most_down) == ([], [])
+
+
+@pytest.fixture
+def dumps(tmp_path):
+    for name, outputs in (("a", A), ("b", B)):
+        lines = [
+            json.dumps({"qid": i, "prompt": f"say {i}", "outputs": row})
+            for i, row in zip(IDS, outputs, strict=True)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+
+
+def test_dumps_are_scored_alike(dumps, tmp_path):
+    options = {"tokenizer": "chars", "id_field": "qid"}
+    comparison = divfast.compare(*dumps, ["distinct"], seed=3, **options)
+    divfast.score(dumps[0], ["distinct"], **options).save(tmp_path / "run")
+    for a in (divfast.score(dumps[0], ["distinct"], **options), tmp_path / "run"):
+        for other in (divfast.compare(a, dumps[1], ["distinct"], seed=3, **options),
+                      divfast.compare(a, divfast.score(dumps[1], ["distinct"], **options), seed=3)):  # fmt: skip
+            assert str(other.pairs.to_pydict()) == str(comparison.pairs.to_pydict())  # NaN is not itself
+            for mine, theirs in zip(comparison, other, strict=True):
+                assert (mine.interval, mine.p) == (theirs.interval, theirs.p) or np.isnan(mine.p)
+    (down,) = comparison["distinct"].most_down[:1]
+    assert (down.input_id, down.prompt) == ("w", "say w")
+    assert [result.scope for result in comparison] == ["prompt", "pooled"]
+    assert comparison.run["a"]["run"] == str(dumps[0])
+    assert comparison.scored is not None
+    same = divfast.compare(dumps[0], str(dumps[0]), ["distinct"], id_field="qid")
+    assert all(result.difference == 0 for result in same)
+
+
+def test_dumps_that_will_not_do(dumps, tmp_path):
+    with pytest.raises(
+        DataError, match=r"\*\.jsonl: names 2 dumps, and one is compared with one\.\nName one"
+    ):
+        divfast.compare(tmp_path / "*.jsonl", dumps[1])
+    with pytest.raises(DataError, match=r"c\.jsonl: cannot be read: no such file"):
+        divfast.compare(dumps[0], tmp_path / "c.jsonl")
+    with pytest.raises(MetricError, match=r"unknown metric 'distinc'"):
+        divfast.compare(*dumps, ["distinc"])
+    with pytest.raises(
+        MetricError, match=r"preset and at_k would change how dumps are scored, and both runs are"
+    ):
+        divfast.compare(scored(A), scored(B), preset="paper", at_k=(2,))
 
 
 def test_unequal_k_needs_rarefaction():

@@ -135,7 +135,7 @@ def test_readme_has_every_choice():
     assert all(re.split(r"[<>=~!;]", package)[0] in install for package in PROJECT["dependencies"])
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/validity.md"])
 def test_named_commands_exist(document):
     import click
 

@@ -98,7 +98,7 @@ def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tree") / "divfast"
     leftovers = (
         ".git",
-        ".venv",
+        ".venv*",
         ".*_cache",
         ".hypothesis",
         "build",
@@ -168,6 +168,7 @@ def test_sdist_has_what_a_build_and_a_newcomer_need(sdist):
         "CHANGELOG.md",
         "Makefile",
         "constraints.txt",
+        "constraints-vllm.txt",
         "divfast/py.typed",
     } <= names
     assert {"examples/demo/README.md", "examples/demo/base.jsonl", ".ci/run"} <= names

@@ -125,6 +125,33 @@ def test_eigenvalues_are_those_of_lapack(k, scale):
         np.testing.assert_allclose(np.sort(values[i] / scale) / largest, exact[i] / largest, atol=1e-14)
 
 
+@pytest.mark.parametrize("m", [65, 66, 67, 79, 80, 81, 82, 83, 96, 128, 255])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_eigenvalues_of_large_matrices_are_those_of_lapack(m, threads):
+    rows = draw(3 * m, m).astype(np.float64).reshape(3, m, m)
+    rows[1, :, 5:] = 0  # nearly all eigenvalues are zero
+    matrices = np.concatenate([rows @ rows.transpose(0, 2, 1), np.ones((1, m, m)), np.zeros((1, m, m))])
+    matrices[2] = np.kron(np.eye(2), matrices[2])[:m, :m]  # twice the same block, where it fits
+    graded = np.diag(10.0 ** -np.linspace(0, 12, m)) + 1e-3 * np.eye(m, k=1) + 1e-3 * np.eye(m, k=-1)
+    matrices = [*matrices, np.diag(np.arange(m) % 7.0), graded]
+    # First all of them: LAPACK's threads go on spinning, and would be waited for.
+    spectra = [np.linalg.eigvalsh(matrix) for matrix in matrices]
+    for matrix, exact in zip(matrices, spectra, strict=True):
+        upper = np.triu(matrix) + np.tril(np.full((m, m), np.nan), -1)
+        values = np.sort(_core.eigenvalues(upper[None], threads=threads)[0])
+        largest = max(1e-300, exact.max())
+        np.testing.assert_allclose(values / largest, exact / largest, atol=2e-14)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_large_matrix_that_is_not_finite_has_no_eigenvalues(bad):
+    matrices = np.stack([np.eye(70), np.eye(70)])
+    matrices[1, 3, 69] = bad
+    values = _core.eigenvalues(matrices)
+    assert (values[0] == 1).all()
+    assert np.isnan(values[1]).all()
+
+
 def test_eigenvalues_of_what_is_no_matrix_are_refused():
     with pytest.raises(ValueError, match="b x k x k"):
         _core.eigenvalues(np.zeros((2, 3)))

@@ -21,8 +21,6 @@ SCALE = 1.0
 RANK = 1000
 # Eigenvalues up to this are rounding of zero.
 _ZERO = 1e-12
-# Size of a matrix up to which the compiled core finds eigenvalues faster than LAPACK does.
-_SMALL = 64
 
 
 def effective_number(
@@ -59,9 +57,8 @@ def effective_number(
 
 def spectra(products: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the eigenvalues of symmetric matrices, ``float64[b, m, m]`` to ``float64[b, m]``."""
-    if products.shape[-1] <= _SMALL:
-        return _core.eigenvalues(products, threads=engine.threads())
-    return np.linalg.eigvalsh(products).astype(np.float64, copy=False)
+    # Not by LAPACK: BLAS's threads go on spinning for a while, and take the processor from what comes next.
+    return _core.eigenvalues(products, threads=engine.threads())
 
 
 def of_products(

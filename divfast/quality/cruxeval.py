@@ -67,8 +67,8 @@ def judge(question: Question, settings: Settings) -> Judge | Verdict:
         found = answer(text)
         right = found == expected or literal(found) == wanted
         if settings.json_field is not None and isinstance(wanted, str):
-            # A JSON string may be the string that is meant, without quotes of its own.
-            right = right or found == wanted
+            # A JSON string may be the string that is meant, blanks at its ends included, or its literal without quotes.
+            right = right or text == wanted or literal(f"'{text}'") == wanted
         return Verdict(right, found or None, expected)
 
     return same_for_all(verdict, question, settings)

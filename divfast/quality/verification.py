@@ -27,6 +27,8 @@ class Verification:
         Samples without an answer that could be compared; they count as incorrect.
     errors : Mapping[str, int]
         What went wrong, and in how many samples; those with neither ``correct`` nor ``incorrect`` have no verdict.
+    shares : Mapping[str, float]
+        Of every further column of verdicts, the share that is true of all that were given.
     """
 
     verifier: str
@@ -38,6 +40,7 @@ class Verification:
     incorrect: int
     unparseable: int
     errors: Mapping[str, int]
+    shares: Mapping[str, float]
     signature: Signature
     model: str | None
     task: str | None
@@ -59,6 +62,7 @@ class Verification:
             "no_verdict": self.samples - self.correct - self.incorrect,
             "unparseable": self.unparseable,
             "errors": dict(self.errors),
+            "shares": dict(self.shares),
             "signature": str(self.signature),
             "run": self.run,
         }

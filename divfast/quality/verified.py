@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import importlib.metadata
-import io
 import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 import divfast
@@ -25,6 +21,7 @@ from divfast.dumps import Progress, block_limits
 from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
+from divfast.quality.rewriting import opened, questions_of, record_again
 from divfast.quality.verification import Verification
 from divfast.quality.verifiers import (
     PRESETS,
@@ -56,6 +53,7 @@ def verify(
     labels: str = "correct",
     gold: str | None = None,
     json_field: str | None = None,
+    loose: bool = False,
     limit: float | None = None,
     keep: Sequence[str] = (),
     allow_code_execution: bool = False,
@@ -76,11 +74,11 @@ def verify(
     source : str, Path, or a sequence of these
         A dump; several are parts of one.
     verifier : str
-        ``math``, ``gsm8k``, ``code``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
+        ``math``, ``gsm8k``, ``code``, ``ifeval``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
     output : str or Path
         A file of JSON Lines, compressed where its name ends in ``.gz``: ``input_id``, ``prompt``, ``outputs``, the
-        columns of the dump that are known, and ``correct``, ``extracted``, ``expected`` and ``error``. There whole or
-        not at all.
+        columns of the dump that are known, ``correct``, ``extracted``, ``expected`` and ``error``, and what the
+        verifier writes besides. There whole or not at all.
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027.
     pattern : str, optional
@@ -92,6 +90,8 @@ def verify(
         with the tests, instead of ``tests``.
     json_field : str, optional
         Judge this field of samples that are JSON objects.
+    loose : bool
+        For ``ifeval``: ``correct`` is what the loose rule says.
     limit : float, optional
         Seconds of processor time that a verifier which parses or runs programs may take for one sample; by default 3
         where programs are run, else 10.
@@ -133,6 +133,7 @@ def verify(
         pattern=pattern,
         labels=labels,
         json_field=json_field,
+        loose=loose,
         allow_code_execution=allow_code_execution,
         sandbox=sandbox,
         code_field=code_field,
@@ -145,9 +146,9 @@ def verify(
     check_files(dumps, output, None, join=True)
     paths = find_dumps(dumps)
     # Of samples without a verdict the old one is not kept either.
-    kept = [
-        name for name in (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *keep) if name not in WRITTEN
-    ]
+    written = (*WRITTEN, *chosen.written)
+    known = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS)
+    kept = [name for name in (*known, *chosen.columns(settings), *keep) if name not in written]
     needed = (gold,) if gold is not None and chosen.columns(settings) else chosen.columns(settings)
     sample_columns = chosen.sample_columns(settings)
     with engine.use_threads(threads), engine.use_memory(memory):
@@ -161,7 +162,7 @@ def verify(
         tally = _Tally(chosen, settings)
 
         def write(temporary: Path) -> None:
-            with _opened(temporary, Path(output)) as file:
+            with opened(temporary, Path(output)) as file:
                 for record in _records(blocks, tally, kept, gold, Path(output), progress):
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
             if tally.found == 0:
@@ -181,19 +182,11 @@ def _check(verifier: Verifier, settings: Settings) -> None:
         raise MetricError(f"{verifier.name} has no preset {settings.preset}.", remedy="Leave out --preset.")
     if settings.pattern is not None and verifier.name != "regex":
         raise MetricError("a pattern is for regex.", remedy="Say --as regex, or leave out --pattern.")
+    if settings.loose and verifier.name != "ifeval":
+        raise MetricError("a loose rule is for ifeval.", remedy="Say --as ifeval, or leave out --loose.")
     if not settings.limit > 0:
         raise MetricError(f"the limit must be greater than 0 seconds, got {settings.limit:g}.")
     verifier.check(settings)
-
-
-@contextlib.contextmanager
-def _opened(path: Path, name: Path) -> Iterator[IO[str]]:
-    with contextlib.ExitStack() as stack:
-        raw: Any = stack.enter_context(path.open("wb"))
-        if name.suffix == ".gz":
-            # No time and no name in it: the same dump gives the same bytes.
-            raw = stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
-        yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
 
 
 def _journal_path(output: Path) -> Path:
@@ -215,7 +208,7 @@ def _records(
         with open_judging(tally.verifier, tally.settings) as judging:
             for block in blocks:
                 found: list[list[Verdict]] = []
-                questions = list(_questions(block))
+                questions = list(questions_of(block))
                 asked = questions if gold is None else [_with_gold(one, gold, tally) for one in questions]
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
@@ -223,25 +216,11 @@ def _records(
                         progress(*blocks.position, "bytes")
                 tally.add(block, found)
                 for question, verdicts in zip(questions, found, strict=True):
-                    yield _record(question, verdicts, kept, block.meta)
+                    yield _record(question, verdicts, kept, tally.verifier.written, block.meta)
     finally:
         if journal is not None:
             tally.reused = journal.reused
             journal.close(done=False)
-
-
-def _questions(block: Samples) -> Iterator[Question]:
-    def decoded(column: pa.Array) -> list[Any]:
-        return [None if text is None else json.loads(text) for text in column.to_pylist()]
-
-    per_sample = {name: decoded(column) for name, column in block.per_sample.items()}
-    per_prompt = {name: decoded(column) for name, column in block.per_prompt.items()}
-    names = zip(block.ids.to_pylist(), block.prompts.to_pylist(), strict=True)
-    for group, (name, prompt) in enumerate(names):
-        start, stop = int(block.groups[group]), int(block.groups[group + 1])
-        columns = {key: values[group] for key, values in per_prompt.items()}
-        columns |= {key: values[start:stop] for key, values in per_sample.items()}
-        yield Question(block.outputs(group), columns, name, prompt)
 
 
 def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
@@ -251,19 +230,22 @@ def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
 
 
 def _record(
-    question: Question, verdicts: Sequence[Verdict], kept: Iterable[str], meta: Mapping[str, Any]
+    question: Question,
+    verdicts: Sequence[Verdict],
+    kept: Iterable[str],
+    written: Iterable[str],
+    meta: Mapping[str, Any],
 ) -> dict[str, Any]:
-    record: dict[str, Any] = {"input_id": question.id, "prompt": question.prompt, "outputs": question.outputs}
-    for name in kept:
-        value = question.columns.get(name)
-        value = meta.get(name) if value is None else value
-        if value is not None and value != [None] * len(question.outputs):
-            record[name] = value
+    record = record_again(question, kept, meta)
     record["correct"] = [verdict.correct for verdict in verdicts]
     record["extracted"] = [verdict.extracted for verdict in verdicts]
     record["expected"] = next((one.expected for one in verdicts if one.expected is not None), None)
     if any(verdict.error for verdict in verdicts):
         record["error"] = [verdict.error for verdict in verdicts]
+    for name in written:
+        values = [(verdict.further or {}).get(name) for verdict in verdicts]
+        if any(value is not None for value in values):
+            record[name] = values
     return record
 
 
@@ -277,6 +259,8 @@ class _Tally:
         self.found = 0
         self._counts: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
+        self._true: Counter[str] = Counter()
+        self._given: Counter[str] = Counter()
         self._accuracy: list[NDArray[np.float64]] = []
         self._print = self._gold = 0
 
@@ -311,6 +295,10 @@ class _Tally:
         self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
         self._errors.update(verdict.error for verdict in flat if verdict.error)
         self.found += sum(verdict.error not in ("no gold", "no label", "no tests") for verdict in flat)
+        for name, value in (pair for verdict in flat for pair in (verdict.further or {}).items()):
+            values = value if isinstance(value, list) else [value]
+            self._true[name] += sum(values)
+            self._given[name] += len(values)
         for verdicts in found:
             known = [verdict.correct for verdict in verdicts if verdict.correct is not None]
             self._accuracy.append(np.array([np.mean(known) if known else np.nan]))
@@ -341,6 +329,11 @@ class _Tally:
             incorrect=self._counts["incorrect"],
             unparseable=self._counts["unparseable"],
             errors=dict(self._errors.most_common()),
+            shares={
+                name: self._true[name] / self._given[name]
+                for name in self.verifier.written
+                if self._given[name]
+            },
             signature=Signature(self.verifier.name, parts),
             model=blocks.meta.get("model"),
             task=blocks.meta.get("task"),

@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 
 PRESETS = ("default", "paper")
 # In the order in which they are listed; the names are those of the modules.
-_VERIFIERS = ("math", "gsm8k", "code", "cruxeval", "truthfulqa", "exact", "regex", "labels")
+_VERIFIERS = ("math", "gsm8k", "code", "ifeval", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 _SPACE = re.compile(r"\s+")
 
 
@@ -38,6 +38,8 @@ class Settings:
         Judge this field of samples that are JSON objects, others as they are.
     limit : float
         Seconds of processor time for one sample.
+    loose : bool
+        For `ifeval`: whether `correct` is what the loose rule says.
     allow_code_execution : bool
         Whether programs that a model wrote may be run.
     sandbox : {"auto", "bwrap", "namespaces", "rlimits"}
@@ -51,6 +53,7 @@ class Settings:
     labels: str = "correct"
     json_field: str | None = None
     limit: float = 10.0
+    loose: bool = False
     allow_code_execution: bool = False
     sandbox: str = "auto"
     code_field: str | None = None
@@ -87,12 +90,15 @@ class Verdict(NamedTuple):
         What it was compared with.
     error : str or None
         What went wrong, in few words: they are counted.
+    further : Mapping[str, bool or list of bool], optional
+        Verdicts besides, by the column in which they are written; the verifier names these columns in `written`.
     """
 
     correct: bool | None
     extracted: str | None = None
     expected: str | None = None
     error: str | None = None
+    further: Mapping[str, bool | list[bool]] | None = None
 
 
 # Gives the verdict on sample i of a question; making it prepares what the samples share, such as the gold answer.
@@ -139,6 +145,8 @@ class Verifier:
         What else changes a verdict under these settings, as parts of the signature.
     facts : callable
         What of the machine should be told and changes none.
+    written : tuple of str
+        Columns that it writes besides.
     """
 
     name: str
@@ -156,6 +164,7 @@ class Verifier:
     limit: Callable[[Settings], float] = lambda settings: 10.0
     recipe: Callable[[Settings], dict[str, Any]] = lambda settings: {}
     facts: Callable[[Settings], dict[str, Any]] = lambda settings: {}
+    written: Sequence[str] = ()
 
 
 def verifiers() -> dict[str, Verifier]:

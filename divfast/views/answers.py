@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +17,8 @@ from divfast.quality.estimators import Answers
 from divfast.samples import Ragged, Samples
 from divfast.views.cache import content_keys
 
+# The name under which every sample is its own answer.
+WHOLE = "outputs"
 _WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
 
@@ -24,7 +28,8 @@ class AnswersView:
     Parameters
     ----------
     correct, answers, scores : str
-        Names of the columns: a verdict, the text of an answer, and a number for each sample.
+        Names of the columns: a verdict, the text of an answer (``outputs``: the whole sample is the answer), and a
+        number for each sample.
     """
 
     def __init__(self, correct: str, answers: str, scores: str) -> None:
@@ -34,7 +39,7 @@ class AnswersView:
     @property
     def columns(self) -> Sequence[str]:
         """What is read of a dump."""
-        return (self.correct, self.answers, self.scores)
+        return (self.correct, *(() if self.answers == WHOLE else (self.answers,)), self.scores)
 
     @property
     def signature(self) -> str:
@@ -53,7 +58,10 @@ class AnswersView:
         """Return one row for every sample; raise `DataError` where the verdicts are missing."""
         correct = verdicts(samples, self.correct)
         answer = score = None
-        if (column := samples.per_sample.get(self.answers)) is not None:
+        column = samples.per_sample.get(self.answers)
+        if column is None and self.answers == WHOLE:
+            column = samples.text.to_arrow()
+        if column is not None:
             texts = column.cast(pa.large_string())
             known = texts.is_valid().to_numpy(zero_copy_only=False)
             # 63 bits of a digest of the text: equal answers are equal numbers, in whatever block they stand.
@@ -76,13 +84,7 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
     DataError
         Where there is no such column, or it holds something else.
     """
-    column = samples.per_sample.get(name)
-    if column is None:
-        there = ", ".join(samples.per_sample) or "none"
-        raise DataError(
-            f'no sample has a "{name}" (known columns of samples here: {there}).',
-            remedy="Make one with divfast verify, or name the column of verdicts.",
-        )
+    column = _found(samples, name, "Make one with divfast verify, or name the column of verdicts.")
     if pa.types.is_boolean(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
@@ -98,9 +100,51 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
     return values
 
 
+def _found(samples: Samples, name: str, remedy: str) -> pa.Array:
+    column = samples.per_sample.get(name)
+    if column is None:
+        there = ", ".join(samples.per_sample) or "none"
+        raise DataError(f'no sample has a "{name}" (known columns of samples here: {there}).', remedy=remedy)
+    return column
+
+
 def _numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
     try:
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         raise DataError(f'"{name}" must hold one number for each sample.') from None
     return values
+
+
+_CONDITION = re.compile(r"(.*\S)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)")
+_COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+def condition_column(condition: str) -> str:
+    """Return the column that a condition on samples is about: itself, or what stands before a comparison.
+
+    Examples
+    --------
+    >>> condition_column("correct"), condition_column("scores>=7")
+    ('correct', 'scores')
+    """
+    match = _CONDITION.fullmatch(condition)
+    return match[1] if match else condition
+
+
+def holds(samples: Samples, condition: str) -> NDArray[np.bool_]:
+    """Return for which samples a column is true, or its number compares so; a sample without a value is not among them.
+
+    Raises
+    ------
+    DataError
+        Where there is no such column, or it holds something else.
+    """
+    match = _CONDITION.fullmatch(condition)
+    if match is None:
+        right: NDArray[np.bool_] = verdicts(samples, condition) == 1
+        return right
+    name, comparison, limit = match.groups()
+    column = _found(samples, name, "Make scores with divfast judge, or name the column of numbers.")
+    kept: NDArray[np.bool_] = _COMPARED[comparison](_numbers(column, name), float(limit))
+    return kept

@@ -22,11 +22,14 @@ class Request:
         Text to go on from, its chat template applied; messages for an engine whose server applies it.
     seeds : sequence of int
         One for each sample that is wanted. Sample i depends on ``seeds[i]``, not on how many are asked for.
+    tokens : sequence of int, optional
+        The text as the model's tokens, for an engine that runs the model itself.
     """
 
     key: int
     prompt: str | Sequence[Message]
     seeds: Sequence[int]
+    tokens: Sequence[int] | None = None
 
 
 class Drawn(NamedTuple):

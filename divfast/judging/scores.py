@@ -1,0 +1,280 @@
+"""A dump with a judge's score for every sample, written beside it and never in its place."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import divfast
+from divfast import _core, engine
+from divfast.deduplicated import check_files
+from divfast.dumps import Progress, block_limits
+from divfast.errors import DataError, MetricError, nearest
+from divfast.judging.judge import LanguageJudge, Said
+from divfast.judging.templates import Template, find_template
+from divfast.judging.verdicts import score_verdict
+from divfast.output import write_whole
+from divfast.quality.rewriting import opened, questions_of, record_again
+from divfast.quality.verifiers import Question
+from divfast.readers import Blocks, find_dumps, read
+from divfast.readers.records import META_FIELDS, PER_PROMPT_FIELDS, PER_SAMPLE_FIELDS
+from divfast.result import Signature, json_number, run_facts
+from divfast.samples import Samples
+from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
+
+RUBRICS = ("auto", "score", "checklist")
+CHECKLIST = "checklist"
+# What divfast verify has written is kept too.
+_KEPT = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, CHECKLIST, "extracted", "expected", *META_FIELDS)
+_KEPT_OF_SAMPLES = ("extracted",)
+_WRITTEN = ("scores", "judge_said")
+
+
+@dataclass
+class Scores:
+    """What a judge said of a dump, in all.
+
+    Attributes
+    ----------
+    mean : float
+        Mean over prompts of the mean score of their samples, 1 to 10; NaN where there is none.
+    interval : (float, float)
+        Its 95% bootstrap interval over prompts.
+    prompts, samples, judged : int
+        How many there are, and how many samples the judge was to score.
+    scored : int
+        Samples with a score.
+    malformed, unusable : int
+        Of the different questions, how many were not answered by one score; and samples for which that was so the
+        second time too. These have no score.
+    without_checklist : int
+        Samples that were not asked about, since their prompt has no checklist.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    rubric: str
+    prompts: int
+    samples: int
+    judged: int
+    scored: int
+    malformed: int
+    unusable: int
+    without_checklist: int
+    signature: Signature
+    model: str | None
+    task: str | None
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values; NaN is None."""
+        return {
+            "model": self.model,
+            "task": self.task,
+            "rubric": self.rubric,
+            "score": json_number(self.mean),
+            "interval": [json_number(end) for end in self.interval],
+            "prompts": self.prompts,
+            "samples": self.samples,
+            "judged": self.judged,
+            "scored": self.scored,
+            "malformed": self.malformed,
+            "unusable": self.unusable,
+            "without_checklist": self.without_checklist,
+            "signature": str(self.signature),
+            "run": self.run,
+        }
+
+
+def score_samples(
+    source: str | Path | Sequence[str | Path],
+    judge: LanguageJudge,
+    output: str | Path,
+    *,
+    rubric: str = "auto",
+    template: str | Path | None = None,
+    samples: int | None = None,
+    explain: bool = False,
+    keep: Sequence[str] = (),
+    seed: int = 0,
+    memory: int | None = None,
+    progress: Progress | None = None,
+    **reading: Any,
+) -> Scores:
+    """Have a judge score the samples of a dump, and write the dump again with the scores.
+
+    Parameters
+    ----------
+    source : str, Path, or a sequence of these
+        A dump; several are parts of one.
+    judge : LanguageJudge
+        See `divfast.judging.judge.open_language_judge`.
+    output : str or Path
+        A file of JSON Lines, as `divfast.quality.verified.verify` writes it, with ``scores``: a number from 1 to 10 for
+        every sample, null where there is none.
+    rubric : {"auto", "score", "checklist"}
+        With ``checklist`` the judge goes through the questions of that column of the dump first; prompts without one
+        are left out. ``auto`` does so where the dump begins with prompts that have one.
+    template : str or Path, optional
+        A file with the question, instead of that of the package; see `divfast.judging.templates.find_template`.
+    samples : int, optional
+        Only the first so many of every prompt.
+    explain : bool
+        Write what the judge said as well, as ``judge_said``.
+    keep : sequence of str
+        Further columns of the dump to write again.
+    seed : int
+        Of the bootstrap.
+    memory, progress, **reading
+        As in `divfast.score`.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    DivfastError
+        Where the dump has no prompts or no checklists, cannot be read, the server gives no answers, or the file cannot
+        be written. Answers so far are kept.
+
+    Notes
+    -----
+    The texts are those that were read: reasoning is stripped unless it was kept.
+    """
+    started = time.perf_counter()
+    if rubric not in RUBRICS:
+        raise MetricError(f"unknown rubric {rubric!r}.", remedy=nearest(rubric, RUBRICS))
+    if samples is not None and samples < 1:
+        raise MetricError(f"must be at least 1, got {samples}.", where="samples")
+    dumps = [source] if isinstance(source, (str, Path)) else list(source)
+    check_files(dumps, output, None, join=True)
+    kept = [name for name in dict.fromkeys([*_KEPT, *keep]) if name not in _WRITTEN]
+    with engine.use_memory(memory):
+        blocks = read(
+            find_dumps(dumps),
+            columns=[*kept, "scores"],
+            sample_columns=_KEPT_OF_SAMPLES,
+            as_json=True,
+            **{**block_limits(memory), **reading},
+        )
+        reader = iter(blocks)
+        first = next(reader)
+        if rubric == "auto":
+            has = any(checklist_of(question) for question in questions_of(first))
+            rubric = "checklist" if has else "score"
+        asking = _Asking(judge, find_template(rubric, template), samples)
+
+        def write(temporary: Path) -> None:
+            with opened(temporary, Path(output)) as file:
+                for block in chain([first], reader):
+                    for question, said in asking.block(block, blocks.name, progress):
+                        record = record_again(question, kept, blocks.meta)
+                        record["scores"] = [one and one.verdict for one in said]
+                        if explain:
+                            record["judge_said"] = [one and one.text for one in said]
+                        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            if rubric == "checklist" and asking.counts["without"] == asking.counts["samples"]:
+                raise DataError(
+                    "no prompt has a checklist.",
+                    where=blocks.name,
+                    remedy="Judge without one: --rubric score.",
+                )
+
+        write_whole({Path(output): write})
+    return asking.result(blocks, seed, rubric, time.perf_counter() - started)
+
+
+def checklist_of(question: Question) -> str | None:
+    """Return the checklist of a prompt, a line for each of its questions; None where there is none."""
+    found = question.columns.get(CHECKLIST)
+    items = found if isinstance(found, list) else [found]
+    lines = [" ".join(one.split()) for one in items if isinstance(one, str) and one.strip()]
+    if len(lines) == 1 and not isinstance(found, list):
+        # One text is a checklist as it stands.
+        return str(found).strip()
+    return "\n".join(f"- {line}" for line in lines) or None
+
+
+class _Asking:
+    """Questions to the judge, and what came of them so far."""
+
+    def __init__(self, judge: LanguageJudge, template: Template, samples: int | None) -> None:
+        self.judge, self.template, self.samples = judge, template, samples
+        self.counts: Counter[str] = Counter()
+        self._means: list[float] = []
+        self._print = 0
+
+    def block(
+        self, block: Samples, name: str, progress: Progress | None
+    ) -> Iterator[tuple[Question, list[Said[float] | None]]]:
+        """Yield every prompt of a block, and what was said of its samples; None where nothing was asked."""
+        self._print = _core.fingerprint(block.text.values, block.text.offsets, block.groups, self._print)
+        questions = list(questions_of(block))
+        asked: list[list[str]] = []
+        for question in questions:
+            if question.prompt is None:
+                raise DataError(
+                    f"the record {question.id!r} has no prompt, and a judge must see one.",
+                    where=name,
+                    remedy="Name its field with --prompt-field, or a file that has the prompts with --prompts.",
+                )
+            fields = {"prompt": question.prompt}
+            self.counts["samples"] += len(question.outputs)
+            if self.template.kind == "checklist":
+                checklist = checklist_of(question)
+                if checklist is None:
+                    self.counts["without"] += len(question.outputs)
+                    asked.append([])
+                    continue
+                fields[CHECKLIST] = checklist
+            outputs = question.outputs[: self.samples]
+            asked.append([self.template.filled(**fields, response=output) for output in outputs])
+        said = iter(self.judge(list(chain.from_iterable(asked)), score_verdict, progress))
+        for question, texts in zip(questions, asked, strict=True):
+            mine = [next(said) for _ in texts]
+            scores = [one.verdict for one in mine if one.verdict is not None]
+            self.counts["judged"] += len(mine)
+            self.counts["scored"] += len(scores)
+            self._means.append(float(np.mean(scores)) if scores else np.nan)
+            yield question, [*mine, *[None] * (len(question.outputs) - len(mine))]
+
+    def result(self, blocks: Blocks, seed: int, rubric: str, seconds: float) -> Scores:
+        """Return it all."""
+        values: NDArray[np.float64] = np.array(self._means)
+        parts: dict[str, Any] = {"prompts": len(values), "samples": self.counts["judged"], "rubric": rubric}
+        parts |= self.judge.recipe(self.template.digest)
+        parts |= {"data": f"{self._print >> 32:08x}", "bs": REPLICATES, "rs": seed, "v": divfast.__version__}
+        ((low, high),) = bootstrap_intervals([values], seed=seed)
+        return Scores(
+            mean=mean_and_std(values)[0],
+            interval=(low, high),
+            rubric=rubric,
+            prompts=len(values),
+            samples=self.counts["samples"],
+            judged=self.counts["judged"],
+            scored=self.counts["scored"],
+            malformed=self.judge.counts["malformed"],
+            unusable=self.counts["judged"] - self.counts["scored"],
+            without_checklist=self.counts["without"],
+            signature=Signature("judge_score", parts),
+            model=blocks.meta.get("model"),
+            task=blocks.meta.get("task"),
+            run=run_facts(seconds)
+            | {"dumps": [facts_of(blocks)], "judge": dict(self.judge.facts), "seed": seed},
+        )
+
+
+def facts_of(blocks: Blocks) -> Mapping[str, Any]:
+    """Return what was met in reading a dump."""
+    facts: dict[str, Any] = {"dump": blocks.name, "reader": blocks.reader, "counts": dict(blocks.counts)}
+    return facts | ({"skipped_records": list(blocks.skipped)} if blocks.skipped else {})
