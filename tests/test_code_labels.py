@@ -105,7 +105,11 @@ def test_humaneval_7b_as_the_view_finds_programs(shared, sandbox, tmp_path):
 
 
 def test_cruxeval_by_execution(shared, sandbox, tmp_path):
-    """Expressions that are run are labelled as by the authors of CRUXEval."""
+    """Expressions that are run are labelled as by the authors of CRUXEval.
+
+    Of all 16,000 answers of GPT-4 at temperature 0.2 ten are labelled otherwise, all of sample_664: the order of a set
+    of strings, which is another in every interpreter, and here the same in each.
+    """
     counts = Counter()
     for name in (
         "input__gpt-4-0613@T0.2",
