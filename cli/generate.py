@@ -77,7 +77,7 @@ def generate(
     was drawn in another way is refused.
 
     \b
-    Examples:
+    Example:
       divfast generate --model MODEL --prompts prompts.jsonl -k 16 --temperature 0.6 --top-p 0.95 -o dump.jsonl
       divfast generate --model MODEL --task gsm8k -k 16 --base-url http://localhost:8000/v1 -o dump.jsonl
     """
