@@ -28,8 +28,9 @@ CONTINUATION = ("auto", "always", "never")
 EMBED = ("text", "code")
 CLUSTER_METHODS = ("threshold", "leader", "kmeans")
 CLUSTER_SCOPES = ("prompt", "pooled")
+SANDBOXES = ("auto", "bwrap", "namespaces", "rlimits")
 INDEXES = ("auto", "flat", "ivf")
-VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
+VERIFIERS = ("math", "gsm8k", "code", "ifeval", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 GENERATE_ENGINES = ("auto", "vllm", "transformers", "openai")
 GENERATE_DTYPES = ("auto", "float32", "bfloat16", "float16")
 REASONING = ("apart", "strip", "keep")
@@ -272,24 +273,10 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def programs(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
+def programs_in_samples(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the program of a sample is found."""
     return _all(
         command,
-        click.option(
-            "--language",
-            type=click.Choice(LANGUAGES),
-            default="python",
-            show_default=True,
-            help="Of the programs in the samples; auto: what their fences say, else Python.",
-        ),
-        click.option(
-            "--parser",
-            type=click.Choice(PARSERS),
-            default="auto",
-            show_default=True,
-            help="auto: Python's own for Python, tree-sitter for other languages.",
-        ),
         click.option(
             "--code-field",
             metavar="NAME",
@@ -309,6 +296,28 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="TEXT",
             help="Where such samples are cut; repeatable. Default for Python: at what comes after a function.",
         ),
+    )
+
+
+def programs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
+    return _all(
+        command,
+        click.option(
+            "--language",
+            type=click.Choice(LANGUAGES),
+            default="python",
+            show_default=True,
+            help="Of the programs in the samples; auto: what their fences say, else Python.",
+        ),
+        click.option(
+            "--parser",
+            type=click.Choice(PARSERS),
+            default="auto",
+            show_default=True,
+            help="auto: Python's own for Python, tree-sitter for other languages.",
+        ),
+        programs_in_samples,
         click.option(
             "--embed",
             type=click.Choice(EMBED),
