@@ -106,7 +106,18 @@ def test_options_reach_the_library(tmp_path, monkeypatch):
     assert (seen["labels"], seen["preset"], seen["reader"], seen["memory"]) == ("l", "paper", "jsonl", 10**6)
     assert (seen["threads"], seen["on_error"]) == (2, "skip")
     assert (seen["allow_code_execution"], seen["sandbox"], seen["continuation"]) == (False, "auto", "auto")
-    run(path, "--as", "code", "--allow-code-execution", "--sandbox", "rlimits", "--stop", "a", "--code-field", "p")
+    run(
+        path,
+        "--as",
+        "code",
+        "--allow-code-execution",
+        "--sandbox",
+        "rlimits",
+        "--stop",
+        "a",
+        "--code-field",
+        "p",
+    )
     assert (seen["allow_code_execution"], seen["sandbox"], seen["limit"]) == (True, "rlimits", None)
     assert (seen["stop"], seen["code_field"]) == (("a",), "p")
 
@@ -115,7 +126,9 @@ def test_no_code_runs_without_permission(tmp_path):
     path = dump(tmp_path / "d.jsonl", tests="assert f() == 1")
     done = run(path, "--as", "code")
     assert done.exit_code == 1
-    assert done.stderr.startswith("Error: code runs programs that a model wrote.\n       Say --allow-code-execution")
+    assert done.stderr.startswith(
+        "Error: code runs programs that a model wrote.\n       Say --allow-code-execution"
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["d.jsonl"]
 
 
