@@ -35,11 +35,17 @@ def test_from_a_model_to_a_report(shared, tmp_path, monkeypatch):
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in prompts))
     (tmp_path / "study.yaml").write_text(STUDY)
 
-    drawn = "generate --model tiny-lm --prompts prompts.jsonl --raw -k 6 --max-tokens 12 --engine transformers"
+    drawn = (
+        "generate --model tiny-lm --prompts prompts.jsonl --raw -k 6 --max-tokens 12 --engine transformers"
+    )
     say(f"{drawn} -o hot.jsonl")
     say(f"{drawn} --top-p 0.001 -o cold.jsonl")
-    verified = json.loads(say("verify hot.jsonl --as regex --pattern '([aeiou])' --format json"))["results"][0]
-    scored = json.loads(say("score hot.verified.jsonl -m accuracy -m ead --scope prompt --format json"))["results"]
+    verified = json.loads(say("verify hot.jsonl --as regex --pattern '([aeiou])' --format json"))["results"][
+        0
+    ]
+    scored = json.loads(say("score hot.verified.jsonl -m accuracy -m ead --scope prompt --format json"))[
+        "results"
+    ]
     say("study study.yaml -o run")
 
     assert (verified["prompts"], verified["samples"]) == (12, 72)
@@ -47,11 +53,17 @@ def test_from_a_model_to_a_report(shared, tmp_path, monkeypatch):
     accuracy, ead = (one["value"] for one in scored)
     assert accuracy == pytest.approx(verified["accuracy"])
     values = pq.read_table(tmp_path / "run" / "values.parquet").to_pylist()
-    hot = next(row for row in values if (row["model"], row["metric"], row["task"]) == ("hot", "ead", "letters"))
+    hot = next(
+        row for row in values if (row["model"], row["metric"], row["task"]) == ("hot", "ead", "letters")
+    )
     assert hot["value"] == pytest.approx(ead)
     shares = pq.read_table(tmp_path / "run" / "attribution.parquet").to_pylist()
-    loss = next(row for row in shares if (row["step"], row["metric"], row["task"]) == ("sft", "ead", "letters"))
-    cold = next(row for row in values if (row["model"], row["metric"], row["task"]) == ("cold", "ead", "letters"))
+    loss = next(
+        row for row in shares if (row["step"], row["metric"], row["task"]) == ("sft", "ead", "letters")
+    )
+    cold = next(
+        row for row in values if (row["model"], row["metric"], row["task"]) == ("cold", "ead", "letters")
+    )
     assert loss["share"] == pytest.approx(100 * (cold["value"] - hot["value"]) / hot["value"])
     assert loss["share"] < -20
     assert loss["p_holm"] < 0.05

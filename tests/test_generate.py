@@ -333,6 +333,15 @@ def test_engines_are_found_by_name(monkeypatch):
         find_engine("auto", {})
 
 
+def test_the_command_line_knows_what_there_is():
+    from divfast.cli import options_sampling
+    from divfast.generation import opening, reasoning, sampling
+
+    assert options_sampling.ENGINES == opening.ENGINES
+    assert options_sampling.REASONING == reasoning.REASONING
+    assert set(options_sampling.SAMPLING) == {*sampling.Sampling.__dataclass_fields__}
+
+
 def test_an_engine_that_is_not_installed(draw):
     try:
         import vllm  # noqa: F401

@@ -175,7 +175,7 @@ def _run(asked: Asked, engines: Engines, progress: Progress | None) -> Generatio
         raise MetricError("which model?", remedy="Name one with --model.")
     check_varied(sampling_of(asked.sampling), asked.k)
     with Dump(asked.output) as dump:
-        dump.checkrecipe_of(
+        dump.check_recipe(
             recipe_of(asked, sampling_of(asked.sampling), asked.format.facts, given=True), partly=True
         )
         rendering = _rendering(asked)
@@ -183,7 +183,7 @@ def _run(asked: Asked, engines: Engines, progress: Progress | None) -> Generatio
         sampling = _sampling(asked, rendering)
         check_varied(sampling, asked.k)
         format = rendering.facts
-        dump.checkrecipe_of(recipe_of(asked, sampling, format))
+        dump.check_recipe(recipe_of(asked, sampling, format))
         dump.check_prompts(found, asked.k)
         missing = [prompt for prompt in found if dump.held(prompt.id) < asked.k]
         done = Generation(asked.output, asked.k, skipped=skipped, recipe=dump.recipe or {})
@@ -277,16 +277,16 @@ def _check_lengths(
             else:
                 long.append((prompt.id, len(tokens)))
     if long and asked.on_error != "skip":
-        id, tokens = long[0]
+        id, many = long[0]
         more = f", and {len(long) - 1} more prompts are too long" if len(long) > 1 else ""
         raise DataError(
-            f"the prompt {id!r} has {tokens:,} tokens, the context of the model {context:,}{more}."
-            if tokens
+            f"the prompt {id!r} has {many:,} tokens, the context of the model {context:,}{more}."
+            if many
             else f"the prompt {id!r} is empty.",
             where=str(asked.task or asked.prompts),
             remedy="Leave out what does not fit with --on-error skip, or raise --max-model-len if the model can.",
         )
-    skipped += [f"{id}: {tokens:,} tokens do not fit into a context of {context:,}." for id, tokens in long]
+    skipped += [f"{id}: {many:,} tokens do not fit into a context of {context:,}." for id, many in long]
     return fitting
 
 
