@@ -117,9 +117,9 @@ def prepare(question: Question, settings: Settings) -> Sequence[Program | Verdic
         return after
     name = question.columns.get("entry_point")
     # Tests that take the function as an argument belong to a prompt that names it.
-    unnamed = isinstance(name, str) and not _CHECK.search(after)
+    called = name if isinstance(name, str) and not _CHECK.search(after) else None
     return [
-        Program((("program", bound(text, name) if unnamed else text), ("tests", after)), text)
+        Program((("program", text if called is None else bound(text, called)), ("tests", after)), text)
         for text in programs(question, settings)
     ]
 
