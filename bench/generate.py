@@ -38,8 +38,9 @@ def bare(llm, texts, k, max_tokens, logprobs):
 
 def check(engine, texts, k, max_tokens):
     """Raise where vLLM itself does not draw what the engine draws with the same seeds."""
-    from divfast.generation.engines import Request
     from vllm import SamplingParams
+
+    from divfast.generation.engines import Request
 
     parameters = SamplingParams(n=k, seed=1, max_tokens=max_tokens, **SAMPLING)
     outputs = engine._llm.generate(texts, parameters, use_tqdm=False)
