@@ -87,7 +87,7 @@ $(VLLM)/.installed: $(VENV)/.installed constraints-vllm.txt
 	@touch $@
 
 test-vllm: $(VLLM)/.installed $(VENV)/.built
-	PYTHONSAFEPATH=1 $(VLLM)/bin/pytest -m vllm tests/test_vllm.py $(ARGS)
+	PYTHONSAFEPATH=1 $(VLLM)/bin/pytest -m vllm tests/test_vllm*.py $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

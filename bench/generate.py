@@ -79,7 +79,8 @@ def row(implementation, size, found, extra):
 
 def main():
     """Measure, print, and write rows where a file is named."""
-    from divfast.generation.generating import Engines, generate
+    from divfast.generation.generating import generate
+    from divfast.generation.opening import Engines
     from divfast.throughput import results
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-_NOT_COMMANDS = ("flat", "options", "progress")
+_NOT_COMMANDS = ("flat", "options", "options_sampling", "progress")
 _FIRST = ("score", "compare")
 
 

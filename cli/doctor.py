@@ -15,7 +15,7 @@ from divfast.cli import options
 def doctor(form: str | None) -> None:
     """Tell what works here, what does not, and why.
 
-    Versions, the backends of every metric, extras that are missing and how to get them, the GPU, the cache.
+    Versions, the backends of every metric, extras that are missing and how to get them, sandboxes, the GPU, the cache.
 
     \b
     Example:
@@ -38,6 +38,7 @@ def _text(found: dict[str, Any]) -> str:
         ["threads", f"{found['threads']} of {found['cores']} cores"],
         ["gpu", _gpu(found["gpu"], decimal)],
         ["minilm", found["minilm"].get("reason") or f"works, {found['minilm']['version']}"],
+        ["sandbox", "; ".join(f"{way} {reason or 'works'}" for way, reason in found["sandbox"].items())],
         ["cache", _cache(found["cache"], decimal)],
     ]
     backends = [

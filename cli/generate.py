@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from divfast.cli import options
+from divfast.cli import options, options_sampling
 
 if TYPE_CHECKING:
     from divfast.generation.generating import Generation
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     metavar="STUDY.yaml",
     help="Draw what a study lacks; --model and --task choose.",
 )
-@options.sampling
+@options_sampling.sampling
 @click.option("--chat/--raw", default=None, help="Default: the chat template, where there is one.")
 @click.option(
     "--chat-template", type=click.Path(), metavar="FILE", help="Instead of the model's own (Jinja)."
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--reasoning",
-    type=click.Choice(options.REASONING),
+    type=click.Choice(options_sampling.REASONING),
     default="apart",
     show_default=True,
     help="What stands before the last </think>: into a field of its own, away, or left in the sample.",
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @click.option("--reader", metavar="NAME", help="Format of the prompts, where they are a dump.")
 @click.option("--id-field", metavar="NAME", help="Field that holds the id of the prompt.")
 @click.option("--prompt-field", metavar="NAME", help="Field that holds the prompt.")
-@options.serving
+@options_sampling.serving
 @options.on_error
 @options.debug
 def generate(
@@ -77,14 +77,14 @@ def generate(
     was drawn in another way is refused.
 
     \b
-    Examples:
+    Example:
       divfast generate --model MODEL --prompts prompts.jsonl -k 16 --temperature 0.6 --top-p 0.95 -o dump.jsonl
       divfast generate --model MODEL --task gsm8k -k 16 --base-url http://localhost:8000/v1 -o dump.jsonl
     """
     from divfast.cli import progress
     from divfast.generation import generating
 
-    sampling = {name: settings.pop(name) for name in options.SAMPLING}
+    sampling = {name: settings.pop(name) for name in options_sampling.SAMPLING}
     sampling["stop"] = list(sampling["stop"]) or None
     settings["sampling"] = sampling
     settings["fields"] = _named(fields)

@@ -28,11 +28,9 @@ CONTINUATION = ("auto", "always", "never")
 EMBED = ("text", "code")
 CLUSTER_METHODS = ("threshold", "leader", "kmeans")
 CLUSTER_SCOPES = ("prompt", "pooled")
+SANDBOXES = ("auto", "bwrap", "namespaces", "rlimits")
 INDEXES = ("auto", "flat", "ivf")
-VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
-GENERATE_ENGINES = ("auto", "vllm", "transformers", "openai")
-GENERATE_DTYPES = ("auto", "float32", "bfloat16", "float16")
-REASONING = ("apart", "strip", "keep")
+VERIFIERS = ("math", "gsm8k", "code", "ifeval", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 STUDY_TABLES = (
     *("attribution", "values", "decomposition", "quality"),
     *("correlation", "length", "ranks", "factors"),
@@ -112,7 +110,7 @@ memory = click.option(
 
 def rarefying(command: Callable[..., Any]) -> Callable[..., Any]:
     """Scores at equal size."""
-    return _all(
+    return together(
         command,
         click.option(
             "--at-k",
@@ -171,7 +169,7 @@ def seed(of: str) -> Decorator:
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """How dumps are read."""
-    return _all(
+    return together(
         command,
         click.option(
             "--reader",
@@ -198,7 +196,7 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def answering(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where verdicts, answers and scores of samples stand."""
-    return _all(
+    return together(
         command,
         click.option(
             "--where",
@@ -225,7 +223,7 @@ def answering(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where vectors come from."""
-    return _all(
+    return together(
         command,
         click.option(
             "--encoder",
@@ -248,7 +246,7 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def judging(command: Callable[..., Any]) -> Callable[..., Any]:
     """What judges pairs of samples."""
-    return _all(
+    return together(
         command,
         click.option(
             "--judge",
@@ -272,24 +270,10 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def programs(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
-    return _all(
+def programs_in_samples(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the program of a sample is found."""
+    return together(
         command,
-        click.option(
-            "--language",
-            type=click.Choice(LANGUAGES),
-            default="python",
-            show_default=True,
-            help="Of the programs in the samples; auto: what their fences say, else Python.",
-        ),
-        click.option(
-            "--parser",
-            type=click.Choice(PARSERS),
-            default="auto",
-            show_default=True,
-            help="auto: Python's own for Python, tree-sitter for other languages.",
-        ),
         click.option(
             "--code-field",
             metavar="NAME",
@@ -309,6 +293,28 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="TEXT",
             help="Where such samples are cut; repeatable. Default for Python: at what comes after a function.",
         ),
+    )
+
+
+def programs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
+    return together(
+        command,
+        click.option(
+            "--language",
+            type=click.Choice(LANGUAGES),
+            default="python",
+            show_default=True,
+            help="Of the programs in the samples; auto: what their fences say, else Python.",
+        ),
+        click.option(
+            "--parser",
+            type=click.Choice(PARSERS),
+            default="auto",
+            show_default=True,
+            help="auto: Python's own for Python, tree-sitter for other languages.",
+        ),
+        programs_in_samples,
         click.option(
             "--embed",
             type=click.Choice(EMBED),
@@ -321,7 +327,7 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def partitions(command: Callable[..., Any]) -> Callable[..., Any]:
     """Classes of samples that a dump carries."""
-    return _all(
+    return together(
         command,
         click.option(
             "--partition",
@@ -349,7 +355,7 @@ def partitions(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how work runs; changes no number."""
-    return _all(
+    return together(
         working(command),
         click.option(
             "--backend",
@@ -363,94 +369,15 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def working(command: Callable[..., Any]) -> Callable[..., Any]:
     """How much of the machine work may take; changes no number."""
-    return _all(
+    return together(
         command,
         threads,
         memory,
     )
 
 
-def sampling(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How samples are drawn; where nothing is said the task decides, else temperature 1 over all tokens."""
-    return _all(
-        command,
-        click.option("--temperature", type=float, metavar="T", help="Default: 1."),
-        click.option("--top-p", type=float, metavar="P", help="Default: 1."),
-        click.option("--top-k", type=int, metavar="N", help="Default: all tokens."),
-        click.option("--min-p", type=float, metavar="P", help="Default: 0."),
-        click.option(
-            "--max-tokens", type=int, metavar="N", help="Of one sample. Default: the task's, else 1024."
-        ),
-        click.option("--stop", multiple=True, metavar="TEXT", help="Where a sample ends; repeatable."),
-        click.option("--presence-penalty", type=float, metavar="X"),
-        click.option("--frequency-penalty", type=float, metavar="X"),
-        click.option("--repetition-penalty", type=float, metavar="X"),
-        click.option("--seed", type=int, metavar="N", help="Of the run. Default: 0."),
-    )
-
-
-SAMPLING = (
-    *("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop"),
-    *("presence_penalty", "frequency_penalty", "repetition_penalty", "seed"),
-)
-
-
-def serving(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What runs the model, and how."""
-    return _all(
-        command,
-        click.option(
-            "--engine",
-            type=click.Choice(GENERATE_ENGINES),
-            help="auto: a server where --base-url is given, else vllm where it is installed, else transformers.",
-        ),
-        click.option("--revision", metavar="NAME", help="Of the model."),
-        click.option("--dtype", type=click.Choice(GENERATE_DTYPES), help="Default: the model's own."),
-        click.option(
-            "--max-model-len", type=click.IntRange(min=1), metavar="N", help="Tokens of the context."
-        ),
-        click.option("--lora", metavar="FOLDER", help="An adapter."),
-        click.option(
-            "--trust-remote-code", is_flag=True, default=None, help="Run code that comes with the model."
-        ),
-        click.option(
-            "--tensor-parallel", type=click.IntRange(min=1), metavar="N", help="vllm: GPUs for one model."
-        ),
-        click.option(
-            "--data-parallel", type=click.IntRange(min=1), metavar="N", help="vllm: models side by side."
-        ),
-        click.option(
-            "--memory-share",
-            type=click.FloatRange(0, 1, min_open=True),
-            metavar="X",
-            help="vllm: of the memory of each GPU.",
-        ),
-        click.option("--enforce-eager", is_flag=True, default=None, help="vllm: no graphs."),
-        click.option(
-            "--batch-size", type=click.IntRange(min=1), metavar="N", help="transformers: samples at a time."
-        ),
-        click.option("--base-url", metavar="URL", help="openai: the server, as http://HOST:PORT/v1."),
-        click.option(
-            "--concurrency", type=click.IntRange(min=1), metavar="N", help="openai: requests at a time."
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="SECONDS",
-            help="openai: of one.",
-        ),
-        click.option(
-            "--no-logprobs",
-            "logprobs",
-            flag_value=False,
-            type=bool,
-            default=None,
-            help="Do not ask for log-probabilities; vllm is faster without.",
-        ),
-    )
-
-
-def _all(command: Callable[..., Any], *options: Decorator) -> Callable[..., Any]:
+def together(command: Callable[..., Any], *options: Decorator) -> Callable[..., Any]:
+    """Give a command several options, the first of them first in its help."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -10,7 +10,7 @@ import click
 from divfast.cli import options
 
 if TYPE_CHECKING:
-    from divfast.quality.verified import Verification
+    from divfast.quality.verification import Verification
 
 
 @click.command()
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     "verifier",
     type=click.Choice(options.VERIFIERS),
     required=True,
-    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. cruxeval: the "
-    "same Python literal. truthfulqa: a reference stands in it. exact: equal but for case and white space. regex: "
-    "what --pattern captures is. labels: the dump knows already.",
+    help="math: equal as mathematics (Math-Verify). gsm8k: equal numbers, after #### or the last one. code: the tests "
+    "of its prompt pass. ifeval: every instruction is followed. cruxeval: the same Python literal, or the assertion "
+    "holds. truthfulqa: a reference stands in it. exact: equal but for case and white space. regex: what --pattern "
+    "captures is. labels: the dump knows already.",
 )
 @click.option(
     "--preset",
     type=click.Choice(options.PRESETS),
     default="default",
     show_default=True,
-    help="paper reproduces the published code of arXiv 2604.16027, quirks included (math, gsm8k, truthfulqa).",
+    help="paper reproduces the published code of arXiv 2604.16027, quirks included (math, gsm8k, ifeval, truthfulqa).",
 )
 @click.option(
     "--pattern", metavar="REGEX", help="For regex: one group, around the answer; the last match counts."
@@ -44,17 +45,35 @@ if TYPE_CHECKING:
 @click.option(
     "--gold",
     metavar="NAME",
-    help="Field with the right answer, or a list of them. Default: gold, else references.",
+    help="Field with the right answer, or a list of them. Default: gold, else references; for code tests.",
+)
+@click.option(
+    "--loose",
+    is_flag=True,
+    help="For ifeval: correct is the loose verdict, which also tries the sample without its first line, its last line "
+    "and its asterisks.",
 )
 @click.option("--json-field", metavar="NAME", help="Judge this field of samples that are JSON objects.")
 @click.option(
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    default=10.0,
-    show_default=True,
-    help="Processor time for one sample, where a verifier parses it; one that takes longer counts as wrong.",
+    help="Processor time for one sample, where a verifier parses or runs it; one that takes longer counts as wrong. "
+    "Default: 10, and 3 where it is run.",
 )
+@click.option(
+    "--allow-code-execution",
+    is_flag=True,
+    help="For code and cruxeval: run what a model wrote, in a sandbox without network and without your files.",
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(options.SANDBOXES),
+    default="auto",
+    show_default=True,
+    help="auto: bubblewrap, else namespaces. rlimits: limits alone, for a machine that may be harmed.",
+)
+@options.programs_in_samples
 @click.option("--keep", multiple=True, metavar="NAME", help="A further field to write again; repeatable.")
 @options.seed("bootstrap interval")
 @options.reading
@@ -82,11 +101,13 @@ def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | N
       divfast score dump.verified.jsonl -m accuracy -m pass_at_k:k=5 -m majority
       divfast score dump.verified.jsonl --where correct
 
-    No code that a model wrote is run. A run that was interrupted goes on where it stood.
+    No code that a model wrote is run, unless --allow-code-execution says so: then in a sandbox (see divfast doctor).
+    A run that was interrupted goes on where it stood.
 
     \b
     Example:
       divfast verify dump.jsonl --as math -o dump.verified.jsonl
+      divfast verify humaneval.jsonl --as code --allow-code-execution
     """
     from divfast.cli import progress, render
     from divfast.dumps import stem
@@ -118,9 +139,10 @@ def _text(done: list[Verification], form: str) -> str:
         return flat.as_json({"results": found})
     if form in ("csv", "md"):
         write = flat.as_csv if form == "csv" else flat.as_md
-        left = ("interval", "errors", "run")
-        named = [{key: value for key, value in one.items() if key not in left} for one in found]
-        return write(list(named[0]), [list(row.values()) for row in named])
+        left = ("interval", "errors", "run", "shares")
+        named = [{k: value for k, value in one.items() if k not in left} | one["shares"] for one in found]
+        names = list(dict.fromkeys(name for row in named for name in row))
+        return write(names, [[row.get(name) for name in names] for row in named])
     counts = ["prompts", "samples", "correct", "incorrect", "no_verdict", "unparseable"]
     rows = []
     for one, row in zip(done, found, strict=True):
@@ -132,5 +154,6 @@ def _text(done: list[Verification], form: str) -> str:
     headers = ["dump", "accuracy", "95% interval", *(name.replace("_", " ") for name in counts)]
     parts = [render.table(headers, rows, right=headers[1:], wrap=("dump",))]
     for one in done:
-        parts += ["", *(f"{many:,} x {what}" for what, many in one.errors.items()), str(one.signature)]
+        parts += ["", *(f"{name} {share:.2%}" for name, share in one.shares.items())]
+        parts += [*(f"{many:,} x {what}" for what, many in one.errors.items()), str(one.signature)]
     return "\n".join(parts)

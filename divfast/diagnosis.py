@@ -15,6 +15,8 @@ from divfast.backends import BACKENDS, why_not
 from divfast.errors import DivfastError
 from divfast.output import check_folder
 from divfast.registry import all_metrics
+from divfast.sandbox.ways import WAYS
+from divfast.sandbox.ways import why_not as why_not_sandbox
 
 SHOWN = (
     "numpy",
@@ -38,7 +40,8 @@ def diagnose() -> dict[str, Any]:
     dict
         ``divfast``, ``python``, ``platform``, ``threads``, ``cores``; ``packages`` (version or null);
         ``backends`` (by metric and backend, null or the reason why not); ``extras`` (what each is missing and
-        the command that installs it); ``minilm`` and ``gpu`` (``works``, and what or why not); ``cache``
+        the command that installs it); ``sandbox`` (by way to close off programs, null or the reason why not);
+        ``minilm`` and ``gpu`` (``works``, and what or why not); ``cache``
         (folder, bytes, files, the reason why it cannot be written or null).
 
     Notes
@@ -58,6 +61,7 @@ def diagnose() -> dict[str, Any]:
             for metric in all_metrics()
         },
         "extras": _extras(metadata.requires("divfast") or []),
+        "sandbox": {way: why_not_sandbox(way) for way in WAYS},
         "minilm": _minilm(),
         "gpu": _gpu(),
         "cache": _cache(env.cache_dir()),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from divfast.generation.generating import Engines, generate
+from divfast.generation.generating import generate
+from divfast.generation.opening import Engines
 from generating import assert_finished, close, write_prompts
 
 # Forked processes must not wait for threads that only their parent has.
@@ -24,6 +25,10 @@ SAMPLING = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 6}
 MANY, FEW, MORE = 14, 3, 6
 
 
+def lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def main(model, folder, seed, moments):
     folder = Path(folder)
     prompts = write_prompts(folder / "prompts.jsonl", MANY)
@@ -31,7 +36,7 @@ def main(model, folder, seed, moments):
     with Engines() as engines:
 
         def run(path, k):
-            settings = {"engine": "transformers", "engines": engines, "batch_size": 16}
+            settings = {"engine": "transformers", "engines": engines, "batch_size": 8}
             return generate(model, prompts, output=path, k=k, sampling=SAMPLING, **settings)
 
         run(folder / "warm.jsonl", 1)
@@ -51,7 +56,13 @@ def main(model, folder, seed, moments):
             if child == 0:
                 run(path, k)
                 os._exit(0)
-            time.sleep(rng.uniform(0, 1.1 * few))
+            # Somewhere between two lines that are written, or after the last; seldom before the first.
+            wanted = before.count(b"\n") + rng.randint(0, MANY - 1)
+            while lines(path) < wanted and not os.waitid(
+                os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT
+            ):
+                time.sleep(0.0005)
+            time.sleep(rng.uniform(0, 0.1 * few))
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             left = path.read_bytes() if path.exists() else b""

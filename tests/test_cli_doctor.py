@@ -32,6 +32,7 @@ def test_doctor(monkeypatch, tmp_path):
     assert found["cache"] == {"folder": str(tmp_path / "cache"), "bytes": 2500, "files": 1, "reason": None}
     assert found["extras"]["embed"]["install"] == "pip install 'divfast[embed]'"
     assert found["threads"] >= 1
+    assert set(found["sandbox"]) == {"bwrap", "namespaces", "rlimits"}
     assert found["gpu"]["works"] or found["gpu"]["reason"]
     text = run("doctor").stdout
     for words in ("ead has no CUDA kernel.", "works", "pip install 'divfast[gpu]'", "2.5 kB in 1 file"):

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from divfast.cli import main, options
 from divfast.cli.verify import verify
 from divfast.quality import verified, verifiers
+from divfast.sandbox.ways import WAYS
 
 
 def run(*args, **more):
@@ -28,6 +29,7 @@ def dump(path, **columns):
 
 def test_choices_are_those_of_the_library():
     assert tuple(verifiers.verifiers()) == options.VERIFIERS
+    assert ("auto", *WAYS) == options.SANDBOXES
     assert all(parameter.help for parameter in verify.params if parameter.param_type_name == "option")
     assert all(
         f"{name}:" in next(p for p in verify.params if p.name == "verifier").help
@@ -103,6 +105,31 @@ def test_options_reach_the_library(tmp_path, monkeypatch):
     }  # fmt: skip
     assert (seen["labels"], seen["preset"], seen["reader"], seen["memory"]) == ("l", "paper", "jsonl", 10**6)
     assert (seen["threads"], seen["on_error"]) == (2, "skip")
+    assert (seen["allow_code_execution"], seen["sandbox"], seen["continuation"]) == (False, "auto", "auto")
+    run(
+        path,
+        "--as",
+        "code",
+        "--allow-code-execution",
+        "--sandbox",
+        "rlimits",
+        "--stop",
+        "a",
+        "--code-field",
+        "p",
+    )
+    assert (seen["allow_code_execution"], seen["sandbox"], seen["limit"]) == (True, "rlimits", None)
+    assert (seen["stop"], seen["code_field"]) == (("a",), "p")
+
+
+def test_no_code_runs_without_permission(tmp_path):
+    path = dump(tmp_path / "d.jsonl", tests="assert f() == 1")
+    done = run(path, "--as", "code")
+    assert done.exit_code == 1
+    assert done.stderr.startswith(
+        "Error: code runs programs that a model wrote.\n       Say --allow-code-execution"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["d.jsonl"]
 
 
 def test_missing_gold_is_one_sentence(tmp_path):
@@ -114,3 +141,17 @@ def test_missing_gold_is_one_sentence(tmp_path):
         f"Error: {path}: there is no gold or references to compare with; the fields of its first record are "
         "input_id, outputs, solution_of.\n       Name the field that exact needs with --gold.\n"
     )
+
+
+def test_summary_of_instructions(tmp_path):
+    pytest.importorskip("py3langid")
+    tests = {"instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]}
+    dump(tmp_path / "a.jsonl", tests=tests)
+    dump(tmp_path / "b.jsonl", tests={"instruction_id_list": ["x:y"], "kwargs": [{}]})
+    done = run(tmp_path / "a.jsonl", "--as", "ifeval", "--loose")
+    assert done.exit_code == 0
+    assert "correct_strict 0.00%\ncorrect_loose 0.00%\ninst_strict 37.50%\ninst_loose 37.50%\n" in done.stdout
+    assert "|rule:loose|" in done.stdout
+    many = run(tmp_path / "b.jsonl", tmp_path / "a.jsonl", "--as", "ifeval", "--format", "csv")
+    first, second = csv.DictReader(io.StringIO(many.stdout))
+    assert (first["inst_strict"], second["inst_strict"]) == ("", "0.375")

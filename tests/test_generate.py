@@ -10,7 +10,8 @@ import divfast
 from divfast.cli import main
 from divfast.errors import DivfastError
 from divfast.generation.engines import Request
-from divfast.generation.generating import Engines, find_engine, generate
+from divfast.generation.generating import generate
+from divfast.generation.opening import Engines, find_engine
 from divfast.generation.sampling import Sampling
 from generating import TINY, assert_finished, close, records, samples, write_prompts
 
@@ -330,6 +331,15 @@ def test_engines_are_found_by_name(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DivfastError, match="nothing installed that could run a model"):
         find_engine("auto", {})
+
+
+def test_the_command_line_knows_what_there_is():
+    from divfast.cli import options_sampling
+    from divfast.generation import opening, reasoning, sampling
+
+    assert options_sampling.ENGINES == opening.ENGINES
+    assert options_sampling.REASONING == reasoning.REASONING
+    assert set(options_sampling.SAMPLING) == {*sampling.Sampling.__dataclass_fields__}
 
 
 def test_an_engine_that_is_not_installed(draw):

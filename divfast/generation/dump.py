@@ -187,29 +187,24 @@ class Dump:
 
     def _opened(self) -> int:
         """Open and lock the file; the lock goes with the process, whatever ends it."""
-        try:
-            while True:
+        while True:
+            try:
                 file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-                try:
-                    # Not flock: a process that was forked would go on to hold it.
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if self._is_there(file):
-                        return file
-                except BaseException:
-                    os.close(file)
-                    raise
-                # Replaced by another run between opening and locking.
-                os.close(file)
-        except (BlockingIOError, PermissionError) as error:
-            if isinstance(error, PermissionError) and not os.access(self.path, os.W_OK):
+            except OSError as error:
                 self._refuse_os(error)
-            raise OutputError(
-                "is being written by another run.",
-                where=str(self.path),
-                remedy="Wait for it, or name another file.",
-            ) from None
-        except OSError as error:
-            self._refuse_os(error)
+            try:
+                # Not flock: a process that was forked would go on to hold it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_there(file):
+                    return file
+            except (BlockingIOError, PermissionError):
+                os.close(file)
+                self._refuse("is being written by another run.", "Wait for it, or name another file.")
+            except OSError as error:
+                os.close(file)
+                self._refuse_os(error)
+            # Replaced by another run between opening and locking.
+            os.close(file)
 
     def _is_there(self, file: int) -> bool:
         try:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import importlib
-import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,21 +10,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import divfast
-from divfast.errors import BackendError, DataError, MetricError, nearest
+from divfast.errors import DataError, MetricError, nearest
 from divfast.generation import reasoning
+from divfast.generation.asked import Asked, recipe_of
 from divfast.generation.dump import Dump, prompt_columns
-from divfast.generation.engines import Drawn, Engine, Opened, Request
-from divfast.generation.engines.parallel import open_parallel
+from divfast.generation.engines import Drawn, Engine, Request
+from divfast.generation.opening import Engines, find_engine
 from divfast.generation.prompt_files import read_prompts
 from divfast.generation.prompts import Prompt
 from divfast.generation.rendering import Format, Rendering
 from divfast.generation.sampling import Sampling, check_varied, sample_seeds, sampling_of
 
-ENGINES = ("auto", "vllm", "transformers", "openai")
-# Facts of an engine that change what it draws; the others are kept as facts of the run.
-_CHANGES_SAMPLES = ("engine", "model", "revision", "dtype", "lora", "context")
-_OF_A_SERVER = frozenset({"base_url", "concurrency", "timeout", "retries", "logprobs"})
 _TOGETHER = 1024
 
 Progress = Callable[[int, int | None, str], None]
@@ -64,67 +57,6 @@ class Generation:
     seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)
     recipe: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a run is to do, checked; see `generate`."""
-
-    model: str | None
-    output: Path
-    k: int
-    engine: str
-    options: Mapping[str, Any]
-    format: Format
-    sampling: Mapping[str, Any]
-    prompts: str | Path | None = None
-    task: str | None = None
-    data: str | Path | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    limit: int | None = None
-    reasoning: str = "apart"
-    on_error: str = "fail"
-    label: str | None = None
-    reading: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Engines:
-    """The engine that is open, kept while the next run asks for the same one."""
-
-    def __init__(self) -> None:
-        self._key: Any = None
-        self._stack = contextlib.ExitStack()
-        self._engine: Any = None
-
-    def __enter__(self) -> Engines:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def get(self, asked: Asked, sampling: Sampling) -> Engine:
-        """Return the engine for a run."""
-        key = (asked.model, asked.engine, dict(asked.options))
-        if key == self._key and hasattr(self._engine, "sampling"):
-            self._engine.sampling = sampling
-        else:
-            self._stack.close()
-            self._key = self._engine = None
-            self._engine = self._stack.enter_context(_opened(asked, sampling))
-            self._key = key
-        engine: Engine = self._engine
-        return engine
-
-
-def _opened(asked: Asked, sampling: Sampling) -> Opened:
-    options = dict(asked.options)
-    many = options.pop("data_parallel", 1)
-    if many > 1:
-        assert asked.model is not None
-        return open_parallel(asked.engine, many, asked.model, sampling, options)
-    module = importlib.import_module(f"divfast.generation.engines.{asked.engine}")
-    opened: Opened = module.open_engine(asked.model, sampling, options)
-    return opened
 
 
 def generate(
@@ -228,33 +160,6 @@ def generate(
         return _run(asked, engines or stack.enter_context(Engines()), progress)
 
 
-def find_engine(name: str, options: Mapping[str, Any]) -> str:
-    """Return the name of the engine that is meant, and refuse options that it does not take."""
-    if name not in ENGINES:
-        raise MetricError(f"unknown engine {name!r}.", remedy=nearest(name, ENGINES))
-    if name == "auto":
-        name = _first_installed() if options.get("base_url") is None else "openai"
-    module = importlib.import_module(f"divfast.generation.engines.{name}")
-    for option, value in options.items():
-        if value is not None and option not in getattr(module, "OPTIONS", _OF_A_SERVER):
-            words = option.replace("_", "-")
-            raise MetricError(
-                f"the engine {name} has no option {words}.",
-                remedy=f"Leave out --{words}, or name another --engine.",
-            )
-    return name
-
-
-def _first_installed() -> str:
-    for name, needs in (("vllm", ("vllm",)), ("transformers", ("torch", "transformers"))):
-        if all(importlib.util.find_spec(need) is not None for need in needs):
-            return name
-    raise BackendError(
-        "there is nothing installed that could run a model.",
-        remedy="Install vLLM with pip install 'divfast[generate]', or name a server with --base-url URL.",
-    )
-
-
 def _run(asked: Asked, engines: Engines, progress: Progress | None) -> Generation:
     started = time.perf_counter()
     if (asked.prompts is None) == (asked.task is None):
@@ -271,20 +176,20 @@ def _run(asked: Asked, engines: Engines, progress: Progress | None) -> Generatio
     check_varied(sampling_of(asked.sampling), asked.k)
     with Dump(asked.output) as dump:
         dump.check_recipe(
-            _recipe(asked, sampling_of(asked.sampling), asked.format.facts, given=True), partly=True
+            recipe_of(asked, sampling_of(asked.sampling), asked.format.facts, given=True), partly=True
         )
         rendering = _rendering(asked)
         found, skipped = _find_prompts(asked, rendering)
         sampling = _sampling(asked, rendering)
         check_varied(sampling, asked.k)
         format = rendering.facts
-        dump.check_recipe(_recipe(asked, sampling, format))
+        dump.check_recipe(recipe_of(asked, sampling, format))
         dump.check_prompts(found, asked.k)
         missing = [prompt for prompt in found if dump.held(prompt.id) < asked.k]
         done = Generation(asked.output, asked.k, skipped=skipped, recipe=dump.recipe or {})
         if missing:
             engine = engines.get(asked, sampling)
-            recipe = _recipe(asked, sampling, format, engine.facts)
+            recipe = recipe_of(asked, sampling, format, engine.facts)
             dump.start(recipe)
             done.recipe = recipe
             missing = _check_lengths(asked, rendering, missing, engine, done.skipped)
@@ -355,44 +260,6 @@ def _sampling(asked: Asked, rendering: Rendering | _ByServer) -> Sampling:
     return sampling_of(asked.sampling, base)
 
 
-def _recipe(
-    asked: Asked,
-    sampling: Sampling,
-    format: Mapping[str, Any],
-    facts: Mapping[str, Any] | None = None,
-    *,
-    given: bool = False,
-) -> dict[str, Any]:
-    """Return what the dump says of how it is drawn; before the engine is open, as much as is known by then."""
-    values = dataclasses.asdict(sampling)
-    seed = values.pop("seed")
-    values["stop"] = list(sampling.stop)
-    if given:
-        # What is left out may still come from the task, or from the tokenizer.
-        values = {name: values[name] for name in values if asked.sampling.get(name) is not None}
-        format = {name: value for name, value in format.items() if value != "auto"}
-    recipe: dict[str, Any] = {"engine": asked.engine}
-    if asked.model is not None:
-        recipe["model"] = asked.model
-    if facts is not None:
-        recipe |= {name: facts.get(name) for name in _CHANGES_SAMPLES}
-    if asked.options.get("lora") or facts is not None:
-        recipe["lora"] = asked.options.get("lora")
-    recipe |= {"sampling": values, "seed": seed, "k": asked.k}
-    if not given:
-        recipe["prompt"] = dict(format)
-    recipe |= {"reasoning": asked.reasoning, "prompts": str(asked.task or asked.prompts)}
-    if facts is None:
-        return recipe
-    others = {
-        name: value for name, value in facts.items() if name not in (*_CHANGES_SAMPLES, "versions", "run")
-    }
-    return recipe | {
-        "versions": {"divfast": divfast.__version__, **facts.get("versions", {})},
-        "run": {**others, **facts.get("run", {})},
-    }
-
-
 def _check_lengths(
     asked: Asked, rendering: Rendering | _ByServer, prompts: list[Prompt], engine: Engine, skipped: list[str]
 ) -> list[Prompt]:
@@ -400,7 +267,8 @@ def _check_lengths(
     context = getattr(engine, "context", None)
     if context is None or not isinstance(rendering, Rendering):
         return prompts
-    fitting, long = [], []
+    fitting: list[Prompt] = []
+    long: list[tuple[str, int]] = []
     for start in range(0, len(prompts), _TOGETHER):
         some = prompts[start : start + _TOGETHER]
         for prompt, tokens in zip(some, rendering.tokens([rendering.text(one) for one in some]), strict=True):
@@ -409,16 +277,16 @@ def _check_lengths(
             else:
                 long.append((prompt.id, len(tokens)))
     if long and asked.on_error != "skip":
-        id, tokens = long[0]
+        id, many = long[0]
         more = f", and {len(long) - 1} more prompts are too long" if len(long) > 1 else ""
         raise DataError(
-            f"the prompt {id!r} has {tokens:,} tokens, the context of the model {context:,}{more}."
-            if tokens
+            f"the prompt {id!r} has {many:,} tokens, the context of the model {context:,}{more}."
+            if many
             else f"the prompt {id!r} is empty.",
             where=str(asked.task or asked.prompts),
             remedy="Leave out what does not fit with --on-error skip, or raise --max-model-len if the model can.",
         )
-    skipped += [f"{id}: {tokens:,} tokens do not fit into a context of {context:,}." for id, tokens in long]
+    skipped += [f"{id}: {many:,} tokens do not fit into a context of {context:,}." for id, many in long]
     return fitting
 
 
@@ -438,7 +306,9 @@ def _draw(
         keyed = iter(enumerate(prompts))
         while some := list(islice(keyed, 32)):
             texts = [rendering.text(prompt) for _, prompt in some]
-            tokens = rendering.tokens(texts) if isinstance(rendering, Rendering) else [None] * len(some)
+            tokens: Sequence[list[int] | None] = [None] * len(some)
+            if isinstance(rendering, Rendering):
+                tokens = rendering.tokens(texts)
             for (key, prompt), text, ids in zip(some, texts, tokens, strict=True):
                 if isinstance(rendering, Rendering):
                     opened[key] = rendering.opens_thinking(text)
@@ -472,7 +342,7 @@ def _record(prompt: Prompt, samples: Sequence[Drawn], model: str, asked: Asked) 
         thoughts.append(thought)
     said = prompt_columns(prompt)
     record: dict[str, Any] = {"input_id": prompt.id, "prompt": said.pop("prompt"), "outputs": outputs}
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "reasoning": thoughts if asked.reasoning == "apart" else [],
         "finish_reasons": [one.finish_reason for one in samples],
         "output_tokens": [one.tokens for one in samples],

@@ -142,7 +142,7 @@ def _take(record: Mapping[str, Any], options: ReadOptions, line: int) -> Prompt 
 
 
 def _conversation(value: Any) -> list[Message]:
-    turns = []
+    turns: list[Message] = []
     for turn in value:
         role, content = dig(turn, "role"), message_text(dig(turn, "content"))
         if role not in _ROLES or content is None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from divfast.errors import DataError, MetricError, nearest, os_reason
-from divfast.generation.generating import Engines, Generation, Progress, generate
+from divfast.generation.generating import Generation, Progress, generate
+from divfast.generation.opening import Engines
 from divfast.generation.sampling import Sampling
 
 _SAMPLING = frozenset(field.name for field in fields(Sampling))

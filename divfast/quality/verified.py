@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
 from divfast.quality.rewriting import opened, questions_of, record_again
+from divfast.quality.verification import Verification
 from divfast.quality.verifiers import (
     PRESETS,
     Question,
@@ -42,63 +43,6 @@ from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 WRITTEN = ("correct", "extracted", "expected", "error")
 
 
-@dataclass
-class Verification:
-    """What a verifier said of a dump, in all.
-
-    Attributes
-    ----------
-    accuracy : float
-        Mean over prompts of the share of right samples, among those with a verdict; NaN where there is none.
-    interval : (float, float)
-        Its 95% bootstrap interval over prompts.
-    prompts, samples, correct, incorrect : int
-        Counts.
-    unparseable : int
-        Samples without an answer that could be compared; they count as incorrect.
-    errors : Mapping[str, int]
-        What went wrong, and in how many samples; those with neither ``correct`` nor ``incorrect`` have no verdict.
-    """
-
-    verifier: str
-    accuracy: float
-    interval: tuple[float, float]
-    prompts: int
-    samples: int
-    correct: int
-    incorrect: int
-    unparseable: int
-    errors: Mapping[str, int]
-    signature: Signature
-    model: str | None
-    task: str | None
-    run: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values; NaN is None."""
-        low, high = self.interval
-        return {
-            "model": self.model,
-            "task": self.task,
-            "verifier": self.verifier,
-            "accuracy": _number(self.accuracy),
-            "interval": [_number(low), _number(high)],
-            "prompts": self.prompts,
-            "samples": self.samples,
-            "correct": self.correct,
-            "incorrect": self.incorrect,
-            "no_verdict": self.samples - self.correct - self.incorrect,
-            "unparseable": self.unparseable,
-            "errors": dict(self.errors),
-            "signature": str(self.signature),
-            "run": self.run,
-        }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
-
-
 def verify(
     source: str | Path | Sequence[str | Path],
     verifier: str,
@@ -109,8 +53,14 @@ def verify(
     labels: str = "correct",
     gold: str | None = None,
     json_field: str | None = None,
-    limit: float = Settings.limit,
+    loose: bool = False,
+    limit: float | None = None,
     keep: Sequence[str] = (),
+    allow_code_execution: bool = False,
+    sandbox: str = "auto",
+    code_field: str | None = None,
+    continuation: str = "auto",
+    stop: Sequence[str] = (),
     seed: int = 0,
     threads: int | None = None,
     memory: int | None = None,
@@ -124,11 +74,11 @@ def verify(
     source : str, Path, or a sequence of these
         A dump; several are parts of one.
     verifier : str
-        ``math``, ``gsm8k``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
+        ``math``, ``gsm8k``, ``code``, ``ifeval``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
     output : str or Path
         A file of JSON Lines, compressed where its name ends in ``.gz``: ``input_id``, ``prompt``, ``outputs``, the
-        columns of the dump that are known, and ``correct``, ``extracted``, ``expected`` and ``error``. There whole or
-        not at all.
+        columns of the dump that are known, ``correct``, ``extracted``, ``expected`` and ``error``, and what the
+        verifier writes besides. There whole or not at all.
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027.
     pattern : str, optional
@@ -136,13 +86,24 @@ def verify(
     labels : str
         For ``labels``: the column with the verdicts.
     gold : str, optional
-        The column with the right answer, or a list of them, instead of ``gold`` and ``references``.
+        The column with the right answer, or a list of them, instead of ``gold`` and ``references``; for ``code`` that
+        with the tests, instead of ``tests``.
     json_field : str, optional
         Judge this field of samples that are JSON objects.
-    limit : float
-        Seconds of processor time that a verifier which parses may take for one sample.
+    loose : bool
+        For ``ifeval``: ``correct`` is what the loose rule says.
+    limit : float, optional
+        Seconds of processor time that a verifier which parses or runs programs may take for one sample; by default 3
+        where programs are run, else 10.
     keep : sequence of str
         Further columns of the dump to write again.
+    allow_code_execution : bool
+        Run programs that a model wrote: ``code`` needs it, and ``cruxeval`` then takes any answer that is right instead
+        of the one that is written.
+    sandbox : {"auto", "bwrap", "namespaces", "rlimits"}
+        Where they are run; see `divfast.sandbox.ways`.
+    code_field, continuation, stop : str, str, sequence of str
+        For ``code``: how the program of a sample is found, as in `divfast.score`.
     seed : int
         Of the bootstrap.
     threads, memory, progress, **reading
@@ -155,7 +116,8 @@ def verify(
     Raises
     ------
     DivfastError
-        Where the dump has no gold answers, cannot be read, or the file cannot be written.
+        Where the dump has no gold answers, cannot be read, or the file cannot be written; where programs would have to
+        be run and must not or cannot.
 
     Notes
     -----
@@ -166,21 +128,33 @@ def verify(
     """
     started = time.perf_counter()
     chosen = find_verifier(verifier)
-    settings = Settings(preset, pattern, labels, json_field, limit)
+    settings = Settings(
+        preset=preset,
+        pattern=pattern,
+        labels=labels,
+        json_field=json_field,
+        loose=loose,
+        allow_code_execution=allow_code_execution,
+        sandbox=sandbox,
+        code_field=code_field,
+        continuation=continuation,
+        stop=tuple(stop),
+    )
+    settings = replace(settings, limit=chosen.limit(settings) if limit is None else limit)
     _check(chosen, settings)
     dumps = [source] if isinstance(source, (str, Path)) else list(source)
     check_files(dumps, output, None, join=True)
     paths = find_dumps(dumps)
     # Of samples without a verdict the old one is not kept either.
-    kept = [
-        name for name in (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *keep) if name not in WRITTEN
-    ]
+    written = (*WRITTEN, *chosen.written)
+    known = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS)
+    kept = [name for name in (*known, *chosen.columns(settings), *keep) if name not in written]
     needed = (gold,) if gold is not None and chosen.columns(settings) else chosen.columns(settings)
     sample_columns = chosen.sample_columns(settings)
     with engine.use_threads(threads), engine.use_memory(memory):
         blocks = read(
             paths,
-            columns=list(dict.fromkeys([*kept, *needed])),
+            columns=list(dict.fromkeys([*kept, *needed, *chosen.beside])),
             sample_columns=sample_columns,
             as_json=True,
             **{**block_limits(memory), **reading},
@@ -208,6 +182,8 @@ def _check(verifier: Verifier, settings: Settings) -> None:
         raise MetricError(f"{verifier.name} has no preset {settings.preset}.", remedy="Leave out --preset.")
     if settings.pattern is not None and verifier.name != "regex":
         raise MetricError("a pattern is for regex.", remedy="Say --as regex, or leave out --pattern.")
+    if settings.loose and verifier.name != "ifeval":
+        raise MetricError("a loose rule is for ifeval.", remedy="Say --as ifeval, or leave out --loose.")
     if not settings.limit > 0:
         raise MetricError(f"the limit must be greater than 0 seconds, got {settings.limit:g}.")
     verifier.check(settings)
@@ -226,33 +202,39 @@ def _records(
     progress: Progress | None,
 ) -> Iterator[dict[str, Any]]:
     journal = None
-    if tally.verifier.isolated(tally.settings) or tally.verifier.judging is not None:
+    if tally.verifier.isolated(tally.settings):
         journal = Journal(_journal_path(output), str(tally.recipe))
     try:
         with open_judging(tally.verifier, tally.settings) as judging:
             for block in blocks:
                 found: list[list[Verdict]] = []
                 questions = list(questions_of(block))
-                asked = questions if gold is None else [_with_gold(one, gold) for one in questions]
+                asked = questions if gold is None else [_with_gold(one, gold, tally) for one in questions]
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
                     if progress is not None:
                         progress(*blocks.position, "bytes")
                 tally.add(block, found)
                 for question, verdicts in zip(questions, found, strict=True):
-                    yield _record(question, verdicts, kept, block.meta)
+                    yield _record(question, verdicts, kept, tally.verifier.written, block.meta)
     finally:
         if journal is not None:
             tally.reused = journal.reused
             journal.close(done=False)
 
 
-def _with_gold(question: Question, name: str) -> Question:
-    return replace(question, columns={"gold": question.columns.get(name)})
+def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
+    kept = (*tally.verifier.beside, *tally.verifier.sample_columns(tally.settings))
+    beside = {key: question.columns.get(key) for key in kept}
+    return replace(question, columns={**beside, "gold": question.columns.get(name)})
 
 
 def _record(
-    question: Question, verdicts: Sequence[Verdict], kept: Iterable[str], meta: Mapping[str, Any]
+    question: Question,
+    verdicts: Sequence[Verdict],
+    kept: Iterable[str],
+    written: Iterable[str],
+    meta: Mapping[str, Any],
 ) -> dict[str, Any]:
     record = record_again(question, kept, meta)
     record["correct"] = [verdict.correct for verdict in verdicts]
@@ -260,6 +242,10 @@ def _record(
     record["expected"] = next((one.expected for one in verdicts if one.expected is not None), None)
     if any(verdict.error for verdict in verdicts):
         record["error"] = [verdict.error for verdict in verdicts]
+    for name in written:
+        values = [(verdict.further or {}).get(name) for verdict in verdicts]
+        if any(value is not None for value in values):
+            record[name] = values
     return record
 
 
@@ -273,6 +259,8 @@ class _Tally:
         self.found = 0
         self._counts: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
+        self._true: Counter[str] = Counter()
+        self._given: Counter[str] = Counter()
         self._accuracy: list[NDArray[np.float64]] = []
         self._print = self._gold = 0
 
@@ -291,6 +279,7 @@ class _Tally:
             parts["limit"] = f"{settings.limit:g}s"
         if settings.preset == "default":
             parts |= {name: importlib.metadata.version(name) for name in self.verifier.packages}
+        parts |= self.verifier.recipe(settings)
         return Signature(self.verifier.name, parts)
 
     def add(self, block: Samples, found: Sequence[Sequence[Verdict]]) -> None:
@@ -305,7 +294,11 @@ class _Tally:
         self._counts["incorrect"] += sum(verdict.correct is False for verdict in flat)
         self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
         self._errors.update(verdict.error for verdict in flat if verdict.error)
-        self.found += sum(verdict.error not in ("no gold", "no label") for verdict in flat)
+        self.found += sum(verdict.error not in ("no gold", "no label", "no tests") for verdict in flat)
+        for name, value in (pair for verdict in flat for pair in (verdict.further or {}).items()):
+            values = value if isinstance(value, list) else [value]
+            self._true[name] += sum(values)
+            self._given[name] += len(values)
         for verdicts in found:
             known = [verdict.correct for verdict in verdicts if verdict.correct is not None]
             self._accuracy.append(np.array([np.mean(known) if known else np.nan]))
@@ -336,10 +329,17 @@ class _Tally:
             incorrect=self._counts["incorrect"],
             unparseable=self._counts["unparseable"],
             errors=dict(self._errors.most_common()),
+            shares={
+                name: self._true[name] / self._given[name]
+                for name in self.verifier.written
+                if self._given[name]
+            },
             signature=Signature(self.verifier.name, parts),
             model=blocks.meta.get("model"),
             task=blocks.meta.get("task"),
-            run=run_facts(seconds) | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed},
+            run=run_facts(seconds)
+            | {"dumps": [dump], "prompts_resumed": self.reused, "seed": seed}
+            | self.verifier.facts(self.settings),
         )
 
 

@@ -18,7 +18,7 @@ from divfast.errors import MetricError, nearest
 
 PRESETS = ("default", "paper")
 # In the order in which they are listed; the names are those of the modules.
-_VERIFIERS = ("math", "gsm8k", "cruxeval", "truthfulqa", "exact", "regex", "labels")
+_VERIFIERS = ("math", "gsm8k", "code", "ifeval", "cruxeval", "truthfulqa", "exact", "regex", "labels")
 _SPACE = re.compile(r"\s+")
 
 
@@ -38,6 +38,14 @@ class Settings:
         Judge this field of samples that are JSON objects, others as they are.
     limit : float
         Seconds of processor time for one sample.
+    loose : bool
+        For `ifeval`: whether `correct` is what the loose rule says.
+    allow_code_execution : bool
+        Whether programs that a model wrote may be run.
+    sandbox : {"auto", "bwrap", "namespaces", "rlimits"}
+        Where they are; changes no verdict.
+    code_field, continuation, stop : str, str, sequence of str
+        How the program of a sample is found: see `divfast.views.code.Code`.
     """
 
     preset: str = "default"
@@ -45,6 +53,12 @@ class Settings:
     labels: str = "correct"
     json_field: str | None = None
     limit: float = 10.0
+    loose: bool = False
+    allow_code_execution: bool = False
+    sandbox: str = "auto"
+    code_field: str | None = None
+    continuation: str = "auto"
+    stop: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,15 @@ class Verdict(NamedTuple):
         What it was compared with.
     error : str or None
         What went wrong, in few words: they are counted.
+    further : Mapping[str, bool or list of bool], optional
+        Verdicts besides, by the column in which they are written; the verifier names these columns in `written`.
     """
 
     correct: bool | None
     extracted: str | None = None
     expected: str | None = None
     error: str | None = None
+    further: Mapping[str, bool | list[bool]] | None = None
 
 
 # Gives the verdict on sample i of a question; making it prepares what the samples share, such as the gold answer.
@@ -108,6 +125,8 @@ class Verifier:
         Which columns of a dump are read: any one of them is enough.
     sample_columns : callable
         The same for columns with a value per sample.
+    beside : tuple of str
+        Columns that are read besides, where they are there.
     presets : tuple of str
         Which presets there are.
     isolated : callable
@@ -118,7 +137,16 @@ class Verifier:
         Raises where the settings will not do, or something is not installed.
     judging : callable, optional
         Instead of `judge`, for what brings processes of its own: ``judging(settings)`` is a context that gives a
-        function from questions to the verdicts on their samples, in the same order.
+        function from questions to the verdicts on their samples, in the same order. Or None, where these settings need
+        no such processes.
+    limit : callable
+        Seconds of processor time for one sample, where none are named.
+    recipe : callable
+        What else changes a verdict under these settings, as parts of the signature.
+    facts : callable
+        What of the machine should be told and changes none.
+    written : tuple of str
+        Columns that it writes besides.
     """
 
     name: str
@@ -127,11 +155,16 @@ class Verifier:
     judge: Callable[[Question, Settings], Judge | Verdict]
     columns: Callable[[Settings], Sequence[str]] = lambda settings: ("gold", "references")
     sample_columns: Callable[[Settings], Sequence[str]] = lambda settings: ()
+    beside: Sequence[str] = ()
     presets: Sequence[str] = ("default",)
     isolated: Callable[[Settings], bool] = lambda settings: False
     packages: Sequence[str] = ()
     check: Callable[[Settings], None] = lambda settings: None
-    judging: Callable[[Settings], AbstractContextManager[Judging]] | None = None
+    judging: Callable[[Settings], AbstractContextManager[Judging] | None] = lambda settings: None
+    limit: Callable[[Settings], float] = lambda settings: 10.0
+    recipe: Callable[[Settings], dict[str, Any]] = lambda settings: {}
+    facts: Callable[[Settings], dict[str, Any]] = lambda settings: {}
+    written: Sequence[str] = ()
 
 
 def verifiers() -> dict[str, Verifier]:
@@ -160,8 +193,9 @@ def _of(name: str) -> Verifier:
 @contextmanager
 def open_judging(verifier: Verifier, settings: Settings) -> Iterator[Judging]:
     """Give a function from questions to the verdicts on their samples, wherever these are judged."""
-    if verifier.judging is not None:
-        with verifier.judging(settings) as judging:
+    own = verifier.judging(settings)
+    if own is not None:
+        with own as judging:
             yield judging
     elif verifier.isolated(settings):
         from divfast.quality.workers import Workers

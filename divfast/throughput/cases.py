@@ -20,6 +20,7 @@ from divfast.throughput import (
     semantic,
     texts,
     vectors,
+    verifying,
 )
 from divfast.throughput.case import Case
 
@@ -33,6 +34,7 @@ CASES = (
     *overlapping.CASES,
     *quality.CASES,
     *resampling.CASES,
+    *verifying.CASES,
     *semantic.CASES,
     *judging.CASES,
     *vectors.CASES,

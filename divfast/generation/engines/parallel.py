@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import multiprocessing
 import queue
+import signal
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -100,6 +102,8 @@ class Parallel:
         for worker in self._workers:
             worker.join(_PATIENCE_SECONDS if self._idle else 0)
             worker.terminate()
+            worker.join(_PATIENCE_SECONDS)
+            worker.kill()
             worker.join()
         for one in (self._asked, self._said):
             one.cancel_join_thread()
@@ -133,6 +137,8 @@ def _work(
     said: Any,
 ) -> None:
     """Serve prompts until the process is ended."""
+    # So that a process which is told to end ends those that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if devices is not None:
         env.use_devices(devices)
     module = importlib.import_module(f"divfast.generation.engines.{name}")

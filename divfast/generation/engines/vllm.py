@@ -17,7 +17,7 @@ from divfast.generation.sampling import Sampling
 OPTIONS = frozenset(
     {
         *("revision", "dtype", "max_model_len", "lora", "trust_remote_code", "logprobs"),
-        *("tensor_parallel", "data_parallel", "memory_share", "enforce_eager"),
+        *("tensor_parallel", "data_parallel", "memory_share", "enforce_eager", "batch_size"),
     }
 )
 # Prompts that are under way or wait, in samples: enough that no batch of the engine is ever short of them.
@@ -71,6 +71,7 @@ class Vllm:
             "tensor_parallel_size": options.get("tensor_parallel"),
             "gpu_memory_utilization": options.get("memory_share"),
             "enforce_eager": options.get("enforce_eager"),
+            "max_num_seqs": options.get("batch_size"),
             "trust_remote_code": options.get("trust_remote_code"),
             "enable_lora": True if lora else None,
             # A prompt that is taken in pieces has its generator set back, which those of a CPU cannot do.
