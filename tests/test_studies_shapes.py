@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import divfast
-from divfast.errors import DataError
+from divfast.errors import DataError, DivfastError
 from divfast.studies import study
 from studying import one, outputs, write_dump, write_study
 
@@ -132,3 +132,16 @@ def test_nothing_to_take_shares_of(tmp_path):
     assert one(found, metric="distinct:n=3", step="sft")["share"] is None
     assert one(found, metric="distinct:n=3", step="sft")["prompts"] == 0
     assert json.dumps(found.to_pylist(), allow_nan=False)
+
+
+def test_programs_run_where_whoever_runs_the_study_says_so(tmp_path):
+    tests = ["def check(f):\n    assert f(2) == 4\n"] * 3
+    for model, body in (("base", "x + 1"), ("sft", "2 * x")):
+        samples = [[f"def f(x):\n    return {body}\n", "def f(x):\n    return x * x\n"]] * 3
+        write_dump(tmp_path / f"{model}.jsonl", samples, tests=tests, entry_point=["f"] * 3)
+    keys = {"lineages": {"a": ["base", "sft"]}, "dumps": "{model}.jsonl", "metrics": ["unique"]}
+    file = write_study(tmp_path / "s.yaml", tasks={"code": {"verify": "code"}}, **keys)
+    with pytest.raises(DivfastError, match="allow-code-execution"):
+        study(file)
+    found = study(file, allow_code_execution=True)["quality"]
+    assert {row["model"]: row["accuracy"] for row in found.to_pylist()} == {"base": 0.5, "sft": 1.0}
