@@ -34,3 +34,12 @@ def write_study(path, **keys):
         yaml.safe_dump({name: value for name, value in keys.items() if value is not None}, sort_keys=False)
     )
     return path
+
+
+def rows(table, **wanted):
+    return [row for row in table.to_pylist() if all(row[name] == value for name, value in wanted.items())]
+
+
+def one(table, **wanted):
+    (row,) = rows(table, **wanted)
+    return row

@@ -1,7 +1,6 @@
 """Studies from dumps: values, attribution, decomposition by hand; what is scored again and what is not."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from divfast.decomposition import decompose
 from divfast.errors import DataError, MetricError
 from divfast.stats import sign_flip_p
 from divfast.studies import measuring, study
-from studying import outputs, write_dump, write_study
+from studying import one, outputs, rows, write_dump, write_study
 
 PROMPTS, K = 40, 4
 SPREADS = {"base": 10, "sft": 6, "rl-a": 4, "rl-b": 3}
@@ -35,15 +34,6 @@ def lineage(tmp_path):
         metrics=["distinct:n=1", "unique"],
         options={"answers_field": "outputs"},
     )
-
-
-def rows(table, **wanted):
-    return [row for row in table.to_pylist() if all(row[name] == value for name, value in wanted.items())]
-
-
-def one(table, **wanted):
-    (row,) = rows(table, **wanted)
-    return row
 
 
 def of(folder, model, task, metric):
@@ -111,29 +101,6 @@ def test_steps_that_lineages_share_are_one_test(lineage):
     smallest = min(row["p"] for row in rows(found, metric="unique") if row["task"] != "average")
     holm = min(row["p_holm"] for row in rows(found, metric="unique") if row["task"] != "average")
     assert holm == pytest.approx(6 * smallest)
-
-
-def test_a_pairing_shows_what_means_hide(tmp_path):
-    # Prompts differ much, models little but always: unpaired noise would hide it.
-    random = np.random.default_rng(1)
-    kinds = [int(kind) for kind in random.integers(3, 9, 60)]
-    base = [[f"w{i}" for i in range(kind)] + ["w0"] * (10 - kind) for kind in kinds]
-    less = [[f"w{i}" for i in range(kind - 1)] + ["w0"] * (11 - kind) for kind in kinds]
-    for name, samples in (("base", base), ("less", less)):
-        write_dump(tmp_path / f"{name}.jsonl", samples)
-    file = write_study(
-        tmp_path / "s.yaml",
-        lineages={"a": ["base", "less"]},
-        tasks=["t"],
-        dumps="{model}.jsonl",
-        metrics=["unique"],
-    )
-    row = one(study(file)["attribution"], step="less")
-    unpaired = (
-        100 * np.std([kind / 10 for kind in kinds]) * np.sqrt(2 / 60) / np.mean([kind / 10 for kind in kinds])
-    )
-    assert row["high"] - row["low"] < 2 * 1.96 * unpaired / 4
-    assert row["p"] < 0.001
 
 
 def test_decomposition_is_that_of_decompose(lineage):
@@ -252,30 +219,6 @@ def test_what_is_broken_in_the_folder_is_made_anew(lineage, tmp_path):
     assert study(lineage, out).run["scored"] == 8
 
 
-def test_verifiers_run_once(tmp_path):
-    golds = [str(i) for i in range(6)]
-    for model, wrong in (("base", "9"), ("sft", None)):
-        samples = [[f"#### {gold}", f"#### {gold if wrong is None else wrong}"] for gold in golds]
-        write_dump(tmp_path / f"{model}.jsonl", samples, gold=golds)
-    file = write_study(
-        tmp_path / "s.yaml",
-        lineages={"a": ["base", "sft"]},
-        tasks={"gsm8k": {"verify": "gsm8k"}},
-        dumps="{model}.jsonl",
-        metrics=["unique"],
-    )
-    found = study(file, tmp_path / "out")
-    assert (found.run["verified"], found.run["verified_before"]) == (2, 0)
-    accuracies = {row["model"]: (row["accuracy"], row["majority"]) for row in found["quality"].to_pylist()}
-    assert accuracies == {"base": (0.5, 0.5), "sft": (1.0, 1.0)}
-    again = study(file, tmp_path / "out")
-    assert (again.run["verified"], again.run["verified_before"], again.run["scored"]) == (0, 2, 0)
-    assert sorted(path.name for path in (tmp_path / "out" / "verified").rglob("*.jsonl")) == [
-        "base.jsonl",
-        "sft.jsonl",
-    ]
-
-
 def test_prompts_that_differ_are_refused_with_the_counts(lineage, tmp_path):
     path = lineage.parent / "dumps" / "rl-a" / "story.jsonl"
     lines = path.read_text().splitlines(keepends=True)
@@ -343,76 +286,3 @@ def test_unknown_metrics_end_it_before_any_work(lineage, tmp_path):
     with pytest.raises(MetricError, match="unknown metric 'uniqe'"):
         study(lineage, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_unequal_k(tmp_path):
-    random = np.random.default_rng(2)
-    for model, k in (("base", 6), ("sft", 4)):
-        write_dump(tmp_path / f"{model}.jsonl", [outputs(random, k, 5) for _ in range(8)])
-    keys = {"lineages": {"a": ["base", "sft"]}, "tasks": ["t"], "dumps": "{model}.jsonl"}
-    file = write_study(tmp_path / "s.yaml", metrics=["unique", "length"], **keys)
-    with pytest.raises(DataError, match="unique depends on K, which differs: 6 samples of 'p0'") as raised:
-        study(file)
-    assert "at_k: [4]" in raised.value.remedy
-    file = write_study(tmp_path / "s.yaml", metrics=["unique", "length"], options={"at_k": [4]}, **keys)
-    found = study(file)
-    assert {row["metric"] for row in found["attribution"].to_pylist()} == {"unique@k=4", "length"}
-    assert found.run["remarks"] == ["t: K differs, and so unique only at equal size (@k)."]
-
-
-def test_factors(tmp_path):
-    random = np.random.default_rng(3)
-    for model, (level, spread) in itertools.product(("base", "sft"), (("cold", 3), ("hot", 9))):
-        write_dump(tmp_path / f"{model}@{level}.jsonl", [outputs(random, K, spread) for _ in range(60)])
-    file = write_study(
-        tmp_path / "s.yaml",
-        lineages={"a": ["base", "sft"]},
-        tasks=["t"],
-        dumps="{model}@{heat}.jsonl",
-        factors={"heat": ["cold", "hot"]},
-        metrics=["unique"],
-    )
-    found = study(file)
-    assert {row["heat"] for row in found["attribution"].to_pylist()} == {"cold", "hot"}
-    row = one(found["factors"], model="sft", metric="unique")
-    cold, hot = (
-        divfast.score(tmp_path / f"sft@{level}.jsonl", ["unique"], scopes=["prompt"])["unique"].values
-        for level in ("cold", "hot")
-    )
-    assert (row["factor"], row["a"], row["b"]) == ("heat", "cold", "hot")
-    assert row["difference"] == pytest.approx((hot - cold).mean())
-    assert 0 < row["low"] < row["difference"] < row["high"]
-    assert row["p"] < 0.001
-
-
-def test_several_files_are_one_dump(tmp_path):
-    random = np.random.default_rng(4)
-    samples = [outputs(random, K, 5) for _ in range(10)]
-    write_dump(tmp_path / "base.jsonl", samples)
-    write_dump(tmp_path / "sft-0.jsonl", samples[:5])
-    write_dump(tmp_path / "sft-1.jsonl.gz", samples[5:], ids=[f"p{i}" for i in range(5, 10)])
-    file = write_study(
-        tmp_path / "s.yaml",
-        lineages={"a": ["base", "sft"]},
-        tasks=["t"],
-        dumps="{model}*",
-        metrics=["unique"],
-    )
-    row = one(study(file)["attribution"], step="sft")
-    assert (row["share"], row["change"]) == (0, 0)
-
-
-def test_nothing_to_take_shares_of(tmp_path):
-    for model in ("base", "sft"):
-        write_dump(tmp_path / f"{model}.jsonl", [["a", "a"]] * 5)
-    file = write_study(
-        tmp_path / "s.yaml",
-        lineages={"a": ["base", "sft"]},
-        tasks=["t"],
-        dumps="{model}.jsonl",
-        metrics=["distinct:n=3"],
-    )
-    found = study(file)["attribution"]
-    assert one(found, metric="distinct:n=3", step="sft")["share"] is None
-    assert one(found, metric="distinct:n=3", step="sft")["prompts"] == 0
-    assert json.dumps(found.to_pylist(), allow_nan=False)
