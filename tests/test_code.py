@@ -199,3 +199,21 @@ def test_a_dump_goes_on_where_it_stood_and_says_how_it_was_run(tmp_path, monkeyp
     renamed.write_text(path.read_text().replace('"tests"', '"checks"'))
     done = verify(renamed, "code", tmp_path / "o.jsonl", gold="checks", allow_code_execution=True)
     assert done.correct == 12
+
+
+def test_a_function_that_the_prompt_does_not_name_may_have_any_name():
+    columns = {"tests": "assert square(3) == 9", "entry_point": "square"}
+    outputs = [
+        "def sq(x):\n    return x * x",
+        "def square(x):\n    return x * x",
+        "square = lambda x: 9",
+        "x = 9",
+    ]
+    outputs += ["def sq(x):\n    return x + x"]
+    assert correct("code", Question(outputs, columns, prompt="Write a function that squares.")) == [
+        *(True, True, True, False, False)
+    ]
+    # HumanEval's prompts name theirs.
+    assert correct(
+        "code", Question(["```python\ndef sq(x):\n    return x * x\n```"], HUMANEVAL, prompt=PROMPT)
+    ) == [False]

@@ -89,12 +89,39 @@ def _lines(value: Any) -> str | None:
     return "\n".join(values) if all(isinstance(one, str) for one in values) else None
 
 
+def bound(program: str, name: str) -> str:
+    """Return a program in which `name` is its first function, where nothing in it has that name.
+
+    A prompt that describes a function need not name it, as those of MBPP do not; its tests do. The published code of
+    arXiv 2604.16027 renames the first function as well.
+
+    Examples
+    --------
+    >>> print(bound("def add(a, b):\\n    return a + b", "sum_of"))
+    def add(a, b):
+        return a + b
+    sum_of = add
+    >>> bound("sum_of = sum", "sum_of")
+    'sum_of = sum'
+    """
+    first = _DEFINITION.search(program)
+    if first is None or re.search(rf"\b{re.escape(name)}\b", program):
+        return program
+    return f"{program}\n{name} = {first[1]}"
+
+
 def prepare(question: Question, settings: Settings) -> Sequence[Program | Verdict] | Verdict:
     """Return what is run for every sample."""
     after = tests(question)
     if isinstance(after, Verdict):
         return after
-    return [Program((("program", text), ("tests", after)), text) for text in programs(question, settings)]
+    name = question.columns.get("entry_point")
+    # Tests that take the function as an argument belong to a prompt that names it.
+    called = name if isinstance(name, str) and not _CHECK.search(after) else None
+    return [
+        Program((("program", text if called is None else bound(text, called)), ("tests", after)), text)
+        for text in programs(question, settings)
+    ]
 
 
 def judge(question: Question, settings: Settings) -> Judge | Verdict:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from divfast.stats import Floats, expanded_percentile
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
-from divfast.studies.resampling import Floats, between, corrected, drawn_means, means, p_values
+from divfast.studies.resampling import corrected, defined, drawn_means, means, p_values
 
 RETAINED = "retained"
 AVERAGE = "average"
@@ -43,6 +44,11 @@ class Step:
     drawn: Floats
     difference: Floats
     undefined: int
+
+    @property
+    def prompts(self) -> int:
+        """On how many it is looked at."""
+        return len(self.difference) - self.undefined
 
 
 def shares(stages: Floats) -> Floats:
@@ -107,7 +113,7 @@ def steps(grid: Grid, lineages: Mapping[str, Sequence[Stage]], seed: int) -> lis
         start += len(values)
         at_stage = _by_stage(observed[here, None], stages)
         of_stage = _by_stage(drawn[here], stages)
-        low, high = between(of_stage[0])
+        low, high = expanded_percentile(of_stage[0], int(defined(values).min()))
         # A base that may as well be 0 is nothing to take shares of.
         replicates = np.full_like(of_stage, np.nan) if low <= 0 <= high else shares(of_stage)
         out += _steps(lineage, metric, stages, at_stage, replicates, _by_stage(values, stages))
@@ -179,7 +185,7 @@ def attribute(
     for task, found in by_task.items():
         p = p_values([step.difference for step in found], task, seed, tests) if found else []
         for step, one in zip(found, p, strict=True):
-            low, high = between(step.drawn)
+            low, high = expanded_percentile(step.drawn, step.prompts)
             rows.append(
                 _row(factors, step, task)
                 | {"base": step.base, "before": step.before, "after": step.after}
@@ -191,7 +197,7 @@ def attribute(
                     "p": one,
                     "p_holm": None,
                 }
-                | {"prompts": len(step.difference) - step.undefined, "undefined": step.undefined, "tasks": 1}
+                | {"prompts": step.prompts, "undefined": step.undefined, "tasks": 1}
             )
             names.append((task, hash(step.difference.tobytes())))
     averages = list(_averages(by_task, factors, seed, tests))
@@ -233,12 +239,13 @@ def _averages(
     p = p_values(padded, AVERAGE, seed, tests) if padded else []
     for found, one, column in zip(several.values(), p, weighted, strict=True):
         share = float(np.mean([step.share for step in found]))
-        low, high = between(np.mean([step.drawn for step in found], axis=0))
+        drawn = np.mean([step.drawn for step in found], axis=0)
+        low, high = expanded_percentile(drawn, min(step.prompts for step in found))
         yield (
             _row(factors, found[0], AVERAGE)
             | {"base": None, "before": None, "after": None, "change": None}
             | {"share": share, "low": low, "high": high, "p": one, "p_holm": None}
-            | {"prompts": sum(len(step.difference) - step.undefined for step in found)}
+            | {"prompts": sum(step.prompts for step in found)}
             | {"undefined": sum(step.undefined for step in found), "tasks": len(found)},
             hash(column.tobytes()),
         )

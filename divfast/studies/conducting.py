@@ -16,7 +16,7 @@ from divfast.dumps import Progress
 from divfast.errors import MetricError, nearest
 from divfast.output import check_folder
 from divfast.result import run_facts
-from divfast.stats import LEVEL, REPLICATES
+from divfast.stats import INTERVAL
 from divfast.studies import correlation, quality, values
 from divfast.studies.attribution import Step, attribute, steps
 from divfast.studies.cells import Store, find_cells
@@ -34,8 +34,8 @@ TABLES = (
 # Of means nobody knows of how many prompts they are, and there is nothing to test.
 _OF_PROMPTS = ("prompts", "undefined", "computable_base", "computable_model", "p", "p_holm")
 METHODS = {
-    "interval": f"{LEVEL:.0%} percentile bootstrap over prompts, {REPLICATES} replicates; the same prompts are drawn "
-    "for all models of a task, and within each task for an average over tasks",
+    "interval": f"{INTERVAL.format('prompts')}; the same prompts are drawn for "
+    "all models of a task, and within each task for an average over tasks",
     "test": "paired sign-flip test by prompt, two-sided; p_holm is corrected for all steps, tasks and lineages of a "
     "metric (averages among themselves)",
     "share": "100 (D_i - D_(i-1)) / D_base; retained is 100 D_last / D_base; the average is that of the tasks' shares",

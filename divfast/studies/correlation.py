@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from divfast.stats import Floats, expanded_percentile
 from divfast.studies.attribution import AVERAGE, RETAINED
 from divfast.studies.grids import Grid
 from divfast.studies.measuring import LENGTH
 from divfast.studies.plan import Stage
-from divfast.studies.resampling import Floats, between, drawn_means, means
+from divfast.studies.resampling import defined, drawn_means, means
 from divfast.studies.values import Drawn, ranks_of
 
 # Models of which a correlation is worth the name.
@@ -48,7 +49,8 @@ def among_prompts(drawn: Drawn, seed: int) -> Iterator[dict[str, Any]]:
         of = {key: i for i, key in enumerate(rows)}
         for (a, b), parts in pairs.items():
             found = [_correlation(replicates[[of[row.tobytes()] for row in moments]]) for moments in parts]
-            low, high = between(np.mean(found, axis=0))
+            fewest = min(int(defined(moments).min()) for moments in parts)
+            low, high = expanded_percentile(np.mean(found, axis=0), fewest)
             yield _row(grid.factors, grid.task, "prompts", a, b) | {
                 "spearman": float(np.mean([_correlation(means(moments)[:, None])[0] for moments in parts])),
                 "low": low,
@@ -101,7 +103,8 @@ def among_models(drawn: Drawn) -> Iterator[dict[str, Any]]:
         ranks = {name: ranks_of(drawn.replicates[task, name]) for name in names}
         for a, b in combinations(names, 2):
             one, other = drawn.means[task, a], drawn.means[task, b]
-            low, high = between(_pearson(ranks[a], ranks[b]))
+            fewest = min(int(drawn.defined[task, name].min()) for name in (a, b))
+            low, high = expanded_percentile(_pearson(ranks[a], ranks[b]), fewest)
             yield _row(drawn.grids[0].factors, task, "models", a, b) | {
                 "spearman": float(_pearson(ranks_of(one)[:, None], ranks_of(other)[:, None])[0]),
                 "low": low,
@@ -161,7 +164,7 @@ def beside_length(grid: Grid, lineages: Mapping[str, Sequence[Stage]], seed: int
             drawn = drawn_means(np.concatenate(moments), grid.task, seed).reshape(len(moments), 4, -1)
             for (metric, prompts), at, replicates in zip(found, observed, drawn, strict=True):
                 slope, intercept = _line(at)
-                low, high = between(_line(replicates)[1])
+                low, high = expanded_percentile(_line(replicates)[1], prompts)
                 spread = float(np.sqrt(max(0.0, at[2, 0] - at[0, 0] ** 2)))
                 name = after.name if i < len(stages) - 1 else RETAINED
                 yield {

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from divfast.decomposition import take_apart
+from divfast.stats import NOTHING, Floats, expanded_percentile
 from divfast.studies.attribution import AVERAGE
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
-from divfast.studies.resampling import NOTHING, Floats, between, drawn_means, means, seed_of
+from divfast.studies.resampling import defined, drawn_means, means, seed_of
 
 _SIDES = ("base_all", "model_all", "base_correct", "model_correct")
 _PARTS = ("loss", "residual", "quality_control", "share")
@@ -102,6 +103,7 @@ class _Taken:
         if over == "paired":
             values = values[:, ~np.isnan(values).any(axis=0)]
         self.drawn = drawn_means(values, grid.task, seed)
+        self.defined = int(defined(values).min())
 
 
 def _averaged(found: Sequence[_Taken]) -> dict[str, Any]:
@@ -113,7 +115,8 @@ def _averaged(found: Sequence[_Taken]) -> dict[str, Any]:
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = dict(zip(_PARTS, (loss, residual, loss - residual, residual / loss), strict=True))
     row["share"] = row["residual"] / row["loss"] if row["loss"] else float("nan")
-    ends = {name: between(drawn[name]) for name in _PARTS}
+    fewest = min(one.defined for one in found)
+    ends = {name: expanded_percentile(drawn[name], fewest) for name in _PARTS}
     low, high = ends["loss"]
     if np.isnan(low):
         row["share"] = _share_of_means(row)
@@ -149,6 +152,7 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
     """
     drawn: dict[tuple[str, str], list[Floats]] = {}
     at: dict[tuple[str, str], list[float]] = {}
+    fewest: dict[tuple[str, str], int] = {}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for grid in grids:
         columns = {name: grid.values[name] for name in grid.quality}
@@ -159,10 +163,12 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
         stacked = np.concatenate(list(columns.values()))
         replicates = drawn_means(stacked, grid.task, seed).reshape(len(columns), len(grid.models), -1)
         found = means(stacked).reshape(len(columns), len(grid.models))
+        counts = defined(stacked).reshape(len(columns), len(grid.models))
         for i, model in enumerate(grid.models):
             row = rows[model, grid.task] = {**grid.factors, "model": model, "task": grid.task}
             for j, name in enumerate(columns):
-                low, high = between(replicates[j, i])
+                low, high = expanded_percentile(replicates[j, i], int(counts[j, i]))
+                fewest[model, name] = min(fewest.get((model, name), grid.prompts), int(counts[j, i]))
                 row |= {name: float(found[j, i]), f"{name}_low": low, f"{name}_high": high}
                 drawn.setdefault((model, name), []).append(replicates[j, i])
                 at.setdefault((model, name), []).append(float(found[j, i]))
@@ -170,7 +176,7 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
     if len(grids) > 1:
         for (model, name), parts in drawn.items():
             row = rows.setdefault((model, AVERAGE), {**grids[0].factors, "model": model, "task": AVERAGE})
-            low, high = between(np.mean(parts, axis=0))
+            low, high = expanded_percentile(np.mean(parts, axis=0), fewest[model, name])
             row |= {name: float(np.mean(at[model, name])), f"{name}_low": low, f"{name}_high": high}
             row["prompts"] = sum(grid.prompts for grid in grids)
     yield from rows.values()

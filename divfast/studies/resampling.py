@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast import _core, engine
-from divfast.stats import FLIPS, LEVEL, REPLICATES, holm, sign_flip_p
-
-Floats = NDArray[np.float64]
-Interval = tuple[float, float]
-NOTHING: Interval = (float("nan"), float("nan"))
+from divfast.stats import FLIPS, REPLICATES, Floats, holm, sign_flip_p
 
 
 def seed_of(task: str, seed: int) -> int:
@@ -35,20 +31,15 @@ def drawn_means(columns: Floats, task: str, seed: int) -> Floats:
 
 def means(columns: Floats) -> Floats:
     """Return the mean of the defined values of every row; NaN where there are none."""
-    counts = np.count_nonzero(~np.isnan(columns), axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = np.nansum(columns, axis=1) / counts
+        found: Floats = np.nansum(columns, axis=1) / defined(columns)
     return found
 
 
-def between(drawn: Floats) -> Interval:
-    """Return the percentile interval of replicates; NaN where none is finite."""
-    finite = drawn[np.isfinite(drawn)]
-    if not len(finite):
-        return NOTHING
-    tail = (1.0 - LEVEL) / 2.0
-    low, high = np.quantile(finite, [tail, 1.0 - tail])
-    return (float(low), float(high))
+def defined(columns: Floats) -> NDArray[np.int64]:
+    """Return how many values of every row are defined."""
+    counts: NDArray[np.int64] = np.count_nonzero(~np.isnan(columns), axis=-1)
+    return counts
 
 
 def flips_for(tests: int) -> int:

@@ -7,12 +7,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from divfast.stats import mean_and_std
+from divfast.stats import Floats, Interval, expanded_percentile, mean_and_std
 from divfast.studies.attribution import AVERAGE
 from divfast.studies.grids import Grid
 from divfast.studies.measuring import LENGTH
-from divfast.studies.resampling import Floats, between, corrected, drawn_means, means, p_values
+from divfast.studies.resampling import corrected, defined, drawn_means, means, p_values
 
 
 class Drawn:
@@ -24,6 +25,7 @@ class Drawn:
         self.columns = list(dict.fromkeys(name for grid in grids for name in (*grid.metrics, LENGTH)))
         self.means: dict[tuple[str, str], Floats] = {}
         self.replicates: dict[tuple[str, str], Floats] = {}
+        self.defined: dict[tuple[str, str], NDArray[np.int64]] = {}
         for grid in grids:
             names = [name for name in self.columns if name in grid.values]
             if not names:
@@ -33,6 +35,7 @@ class Drawn:
             drawn = drawn_means(stacked, grid.task, seed).reshape(*found.shape, -1)
             for i, name in enumerate(names):
                 self.means[grid.task, name], self.replicates[grid.task, name] = found[i], drawn[i]
+                self.defined[grid.task, name] = defined(grid.values[name])
         if len(grids) > 1:
             for name in self.columns:
                 # Tasks on which any model lacks a value are in no model's average.
@@ -41,6 +44,13 @@ class Drawn:
                     self.means[AVERAGE, name] = np.mean([self.means[task, name] for task in tasks], axis=0)
                     parts = [self.replicates[task, name] for task in tasks]
                     self.replicates[AVERAGE, name] = np.mean(parts, axis=0)
+                    self.defined[AVERAGE, name] = np.min([self.defined[task, name] for task in tasks], axis=0)
+
+    def interval(self, task: str, column: str, model: int) -> Interval:
+        """Return the interval of the mean of a model, by its row."""
+        return expanded_percentile(
+            self.replicates[task, column][model], int(self.defined[task, column][model])
+        )
 
     def tasks_of(self, column: str) -> list[str]:
         """Return the tasks on which a column was scored."""
@@ -60,7 +70,7 @@ def table_of_values(drawn: Drawn) -> Iterator[dict[str, Any]]:
         for name in [name for name in drawn.columns if (grid.task, name) in drawn.means]:
             for i, model in enumerate(grid.models):
                 values = grid.values[name][i]
-                low, high = between(drawn.replicates[grid.task, name][i])
+                low, high = drawn.interval(grid.task, name, i)
                 undefined = int(np.isnan(values).sum())
                 row: dict[str, Any] = {**factors, "model": model, "task": grid.task, "metric": name}
                 yield row | {
@@ -77,7 +87,7 @@ def table_of_values(drawn: Drawn) -> Iterator[dict[str, Any]]:
     for name in drawn.columns:
         if (AVERAGE, name) in drawn.means:
             for i, model in enumerate(drawn.models):
-                low, high = between(drawn.replicates[AVERAGE, name][i])
+                low, high = drawn.interval(AVERAGE, name, i)
                 tasks = [task for task in drawn.tasks_of(name) if not np.isnan(drawn.means[task, name]).any()]
                 yield {**factors, "model": model, "task": AVERAGE, "metric": name} | {
                     "value": float(drawn.means[AVERAGE, name][i]),
@@ -113,7 +123,7 @@ def table_of_ranks(drawn: Drawn) -> Iterator[dict[str, Any]]:
     for (task, name), values in drawn.means.items():
         replicates = ranks_of(drawn.replicates[task, name])
         for i, (model, rank) in enumerate(zip(drawn.models, ranks_of(values), strict=True)):
-            low, high = between(replicates[i])
+            low, high = expanded_percentile(replicates[i], int(drawn.defined[task, name][i]))
             yield {**factors, "task": task, "metric": name, "model": model} | {
                 "value": float(values[i]),
                 "rank": float(rank),
@@ -144,7 +154,7 @@ def table_of_factors(
                     known = ~np.isnan(differences)
                     drawn = drawn_means(differences, one.task, seed)
                     for i, model in enumerate(one.models):
-                        low, high = between(drawn[i])
+                        low, high = expanded_percentile(drawn[i], int(known[i].sum()))
                         others = {key: level for key, level in one.factors.items() if key != factor}
                         row: dict[str, Any] = {
                             "factor": factor,

@@ -97,7 +97,7 @@ CASES = (
     Case(
         "verify-code",
         "verdicts on real HumanEval programs, 100 a prompt, in a sandbox; the peer starts an interpreter for each",
-        ({"prompts": 164},),
+        ({"prompts": 20}, {"prompts": 164}),
         {"prompts": 4},
         (Implementation("divfast", _divfast), Implementation("fresh-interpreter", _fresh_interpreters)),
         goal=Goal(ratio=5),
