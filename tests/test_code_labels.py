@@ -46,8 +46,8 @@ def some(path, tmp_path, step, change=lambda record: record):
 def test_codet(shared, sandbox, tmp_path):
     """16,400 programs of CodeGen, of which the test runs every sixteenth prompt.
 
-    One sample of all is labelled otherwise: HumanEval/121, sample 46, which begins the prompt's function a second time and
-    breaks off there, so that it is taken for a program of its own and not for what goes on from the prompt.
+    One sample of all is labelled otherwise: HumanEval/121, sample 46. It begins the function of its prompt a second
+    time and breaks off there, so that it is taken for a program of its own and not for what goes on from the prompt.
     """
     path = some(shared / "data" / "codet" / "humaneval__codegen-16b-mono@T0.8.jsonl.gz", tmp_path, 16)
     verify(path, "code", tmp_path / "out.jsonl", allow_code_execution=True, limit=1)
