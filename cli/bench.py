@@ -45,7 +45,7 @@ def bench(
     file: Path | None,
     form: str | None,
 ) -> None:
-    """Measure throughput here, with peers beside it on the same input.
+    """Measure throughput here, with the peers beside it.
 
     Values are compared first; where they differ, no time is reported. Without CASE, all cases run.
 
