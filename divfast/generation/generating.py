@@ -286,7 +286,10 @@ def _check_lengths(
             where=str(asked.task or asked.prompts),
             remedy="Leave out what does not fit with --on-error skip, or raise --max-model-len if the model can.",
         )
-    skipped += [f"{id}: {many:,} tokens do not fit into a context of {context:,}." for id, many in long]
+    skipped += [
+        f"{id}: {many:,} tokens do not fit into a context of {context:,}." if many else f"{id}: it is empty."
+        for id, many in long
+    ]
     return fitting
 
 

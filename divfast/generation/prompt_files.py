@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -34,10 +33,11 @@ OF_SAMPLES = frozenset(
         *("extracted", "expected", "error", "generation", "output_tokens", "reasoning"),
     }
 )
+# What it says of a prompt.
+OF_PROMPTS = frozenset({"input_id", "prompt", "messages"})
 _CONVERSATIONS = (("messages",), ("body", "messages"), ("prompt",), ("conversation",))
 _TEXTS = (("body", "prompt"), ("body", "input"))
 _ROLES = ("system", "user", "assistant", "tool", "developer")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_prompts(
@@ -87,7 +87,7 @@ def _prompts(source: Source, reading: Reading, reader: str | None) -> Iterator[t
         if not source.is_directory and not source.head.strip():
             return iter(())
         if source.first_record is not None and _is_ours(source.first_record, reading.options):
-            return _records(each_object(source, reading), reading)
+            return _records(each_object(source, reading), reading, by_line=not source.is_list)
         if _is_table_of_prompts(source, reading.options):
             return _records(_rows(source), reading)
         if not source.is_directory and not any(module.sniff(source) for module in formats().values()):
@@ -102,10 +102,13 @@ def _is_ours(record: Mapping[str, Any], options: ReadOptions) -> bool:
         return True
 
 
-def _records(records: Iterator[tuple[int, Any]], reading: Reading) -> Iterator[tuple[int, Prompt]]:
-    for line, record in records:
+def _records(
+    records: Iterator[tuple[int, Any]], reading: Reading, by_line: bool = True
+) -> Iterator[tuple[int, Prompt]]:
+    """Yield the prompts of records; those of a list may all stand on one line, and are numbered by their places."""
+    for at, (line, record) in enumerate(records, 1):
         try:
-            prompt = _take(record, reading.options, line)
+            prompt = _take(record, reading.options, line if by_line else at)
             if prompt is None:
                 names = ", ".join(map(str, record))
                 raise Malformed(f"there is no prompt among {names}.", "Name its field with --prompt-field.")
@@ -115,8 +118,8 @@ def _records(records: Iterator[tuple[int, Any]], reading: Reading) -> Iterator[t
             yield line, prompt
 
 
-def _take(record: Mapping[str, Any], options: ReadOptions, line: int) -> Prompt | None:
-    """Return the prompt of a record, None where it has no field for one."""
+def _take(record: Mapping[str, Any], options: ReadOptions, number: int) -> Prompt | None:
+    """Return the prompt of a record, None where it has no field for one; `number` is its id if it names none."""
     messages, text = None, None
     if options.prompt_field is None:
         spoken = next(
@@ -136,9 +139,9 @@ def _take(record: Mapping[str, Any], options: ReadOptions, line: int) -> Prompt 
     if text is None:
         return None
     id = scalar(first_of(record, options.id_fields))
-    known = {"messages", "body", "conversation", "method", "url", *options.id_fields, *options.prompt_fields}
+    known = {"body", "conversation", "method", "url", *options.id_fields, *options.prompt_fields, *OF_PROMPTS}
     columns = {name: record[name] for name in record if name not in known and name not in OF_SAMPLES}
-    return Prompt(str(line) if id is None else id, _clean(text), messages, columns)
+    return Prompt(str(number) if id is None else id, text, messages, columns)
 
 
 def _conversation(value: Any) -> list[Message]:
@@ -147,14 +150,10 @@ def _conversation(value: Any) -> list[Message]:
         role, content = dig(turn, "role"), message_text(dig(turn, "content"))
         if role not in _ROLES or content is None:
             raise Malformed('a message needs a "role" and a "content" of text.')
-        turns.append({"role": role, "content": _clean(content)})
+        turns.append({"role": role, "content": content})
     if not turns or turns[-1]["role"] != "user":
         raise Malformed("the last message of a conversation must be the user's.")
     return turns
-
-
-def _clean(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", text)
 
 
 def _is_table_of_prompts(source: Source, options: ReadOptions) -> bool:

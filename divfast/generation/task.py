@@ -220,10 +220,20 @@ def load_prompts(
     if task.seed is not None:
         random.Random(task.seed).shuffle(numbers)
     numbers = numbers[: task.n][:limit]
-    return [
+    prompts = [
         _prompt(task, _renamed(records[kept[i]], names), str(i), chat, f"{where}, record {kept[i] + 1}")
         for i in numbers
     ]
+    of: dict[str, int] = {}
+    for prompt, i in zip(prompts, numbers, strict=True):
+        if prompt.id in of:
+            raise DataError(
+                f"records {of[prompt.id] + 1} and {kept[i] + 1} have the same id {prompt.id!r}.",
+                where=where,
+                remedy="Name a column for the id that tells records apart, or leave it out to number them.",
+            )
+        of[prompt.id] = kept[i]
+    return prompts
 
 
 def _check_columns(task: Task, records: Sequence[Record], names: Mapping[str, str], where: str) -> None:
