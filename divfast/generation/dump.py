@@ -171,7 +171,8 @@ class Dump:
             return
         if self.recipe.get("k") == k and all(len(held.lines) == 1 for held in self._held.values()):
             return
-        write_whole({self.path: lambda path: self._write_joined(path, k)})
+        # Where the path is a link, what it leads to.
+        write_whole({self.path.resolve(): lambda path: self._write_joined(path, k)})
 
     def close(self) -> None:
         """Close the file; one that holds nothing is removed."""
@@ -234,7 +235,8 @@ class Dump:
             self._take(line, number, start, stop)
         if rest:
             self._mend(rest, number + 1)
-        for name in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+        real = self.path.resolve()
+        for name in real.parent.glob(f".{real.name}.*.tmp"):
             # Left by a run that was killed while it brought lines together.
             name.unlink(missing_ok=True)
 

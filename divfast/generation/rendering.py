@@ -166,10 +166,10 @@ class Rendering:
 
     def _without_thinking(self, rendered: str) -> str:
         """Close the think block that a template has opened, or add an empty one where it has not."""
-        if _CLOSED.search(rendered) or self._switches():
-            return rendered
         if _OPENED.search(rendered):
             return rendered.rstrip() + _NOTHING
+        if _CLOSED.search(rendered) or self._switches():
+            return rendered
         return f"{rendered}<think>{_NOTHING}"
 
     def _check_think(self) -> None:
