@@ -346,6 +346,11 @@ def test_the_command_line_knows_what_there_is():
     assert set(options_sampling.SAMPLING) == {*sampling.Sampling.__dataclass_fields__}
 
 
+def test_an_adapter_without_peft(draw, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused(draw, "an adapter needs the package peft", lora=str(tmp_path))
+
+
 def test_an_engine_that_is_not_installed(draw):
     try:
         import vllm  # noqa: F401

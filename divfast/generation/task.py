@@ -16,7 +16,7 @@ from divfast.generation.prompts import Message, Prompt
 from divfast.generation.task_file import read_keys
 from divfast.generation.template import Record, Template, Unfit, filled
 
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def find_task(name: str | Path) -> Task:
         text = _folder().joinpath(f"{name}.yaml").read_text("utf-8")
         return Task(str(name), source=text, **read_keys(text, f"task {name}"))
     path = Path(name)
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in SUFFIXES:
         close = nearest(str(name), _names())
         raise MetricError(f"unknown task {str(name)!r}.", remedy=f"{close} Or name a .yaml file of your own.")
     try:
