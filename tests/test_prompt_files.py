@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from divfast.errors import DataError
 from divfast.generation.dump import Dump, prompt_columns
 from divfast.generation.prompt_files import read_prompts
+from divfast.generation.prompts import Prompt
+from divfast.generation.rendering import Format
 from generating import records
 
 
@@ -67,3 +70,28 @@ def test_columns_under_names_that_the_dump_has_itself(tmp_path):
     prompts, _ = read_prompts(tmp_path / "p.jsonl", id_field="mine", prompt_field="asked")
     (record,) = draw_twice(prompts, tmp_path / "d.jsonl")
     assert (record["input_id"], record["prompt"]) == ("y", "yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.jsonl", '{"text": "a"}', r"p\.jsonl:1: there is no prompt among text\.\nName its field with --prompt"),
+        ("p.csv", "id,prompt\n1,a", r"p\.csv: is a table of text\.\nMake JSON Lines or Parquet of it"),
+        (
+            "p.jsonl",
+            '{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]}',
+            "a message holds something else than text",
+        ),
+    ],
+)
+def test_what_would_be_asked_otherwise_than_meant(tmp_path, name, text, said):
+    (tmp_path / name).write_text(f"{text}\n")
+    with pytest.raises(DataError, match=said):
+        read_prompts(tmp_path / name)
+
+
+def test_a_conversation_is_no_raw_prompt():
+    turns = [{"role": role, "content": role} for role in ("system", "user")]
+    with pytest.raises(DataError, match="the prompt 'a' is a conversation of 2 messages"):
+        Format(chat=False).text(Prompt("a", "user", turns))
+    assert Format(chat=False).text(Prompt("a", "user", turns[1:])) == "user"

@@ -86,11 +86,18 @@ def _prompts(source: Source, reading: Reading, reader: str | None) -> Iterator[t
     if reader is None:
         if not source.is_directory and not source.head.strip():
             return iter(())
-        if source.first_record is not None and _is_ours(source.first_record, reading.options):
+        sniffed = next((name for name, module in formats().items() if module.sniff(source)), None)
+        first = source.first_record
+        if first is not None and (_is_ours(first, reading.options) or _is_without_samples(first, sniffed)):
             return _records(each_object(source, reading), reading, by_line=not source.is_list)
         if _is_table_of_prompts(source, reading.options):
             return _records(_rows(source), reading)
-        if not source.is_directory and not any(module.sniff(source) for module in formats().values()):
+        if not source.is_directory and sniffed is None:
+            if source.path.suffix in (".csv", ".tsv"):
+                reading.fail(
+                    "is a table of text.",
+                    "Make JSON Lines or Parquet of it, or say --reader lines if every line is a prompt.",
+                )
             return _lines(source, reading)
     return _of_dump(source, reading, reader)
 
@@ -100,6 +107,11 @@ def _is_ours(record: Mapping[str, Any], options: ReadOptions) -> bool:
         return _take(record, options, 1) is not None
     except Malformed:
         return True
+
+
+def _is_without_samples(record: Mapping[str, Any], sniffed: str | None) -> bool:
+    """Return whether a record that has no prompt is none of a dump either."""
+    return sniffed in ("jsonl", "json") and not any(name in record for name, _ in OUTPUT_FIELDS)
 
 
 def _records(
@@ -147,7 +159,10 @@ def _take(record: Mapping[str, Any], options: ReadOptions, number: int) -> Promp
 def _conversation(value: Any) -> list[Message]:
     turns: list[Message] = []
     for turn in value:
-        role, content = dig(turn, "role"), message_text(dig(turn, "content"))
+        role, parts = dig(turn, "role"), dig(turn, "content")
+        content = message_text(parts)
+        if isinstance(parts, list) and any(dig(part, "text") is None for part in parts):
+            raise Malformed("a message holds something else than text, which cannot be asked here.")
         if role not in _ROLES or content is None:
             raise Malformed('a message needs a "role" and a "content" of text.')
         turns.append({"role": role, "content": content})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from divfast.errors import ModelError
+from divfast.errors import DataError, ModelError
 from divfast.generation.prompts import Message, Prompt
 
 # Whichever of these a folder holds, transformers can make a tokenizer of it.
@@ -73,7 +73,13 @@ class Format:
         return [{"role": "system", "content": self.system}, *turns]
 
     def text(self, prompt: Prompt) -> str:
-        """Return the text that a raw model goes on from."""
+        """Return the text that a raw model goes on from; raise `DataError` where the prompt is a conversation."""
+        if prompt.messages is not None and len(prompt.messages) > 1:
+            raise DataError(
+                f"the prompt {prompt.id!r} is a conversation of {len(prompt.messages)} messages, of which a raw prompt "
+                "would hold the last alone.",
+                remedy="Say --chat, or write it as one text.",
+            )
         return (self.prefix or "") + prompt.text
 
 
