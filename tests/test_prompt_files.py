@@ -75,7 +75,11 @@ def test_columns_under_names_that_the_dump_has_itself(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("p.jsonl", '{"text": "a"}', r"p\.jsonl:1: there is no prompt among text\.\nName its field with --prompt"),
+        (
+            "p.jsonl",
+            '{"text": "a"}',
+            r"p\.jsonl:1: there is no prompt among text\.\nName its field with --prompt",
+        ),
         ("p.csv", "id,prompt\n1,a", r"p\.csv: is a table of text\.\nMake JSON Lines or Parquet of it"),
         (
             "p.jsonl",
