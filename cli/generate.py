@@ -147,7 +147,9 @@ def _tell(done: Generation) -> None:
         click.echo(
             f"{done.cut_thoughts:,} samples ended in the midst of thinking; it stands in outputs.", err=True
         )
-    speed = f", {done.tokens:,} tokens in {done.seconds:,.1f} s" if done.drawn else ""
+    # Not every server counts tokens.
+    tokens = f", {done.tokens:,} tokens" if done.tokens else ""
+    speed = f"{tokens} in {done.seconds:,.1f} s" if done.drawn else ""
     engine = done.recipe.get("engine", "")
     format = done.recipe.get("prompt", {}).get("format", "")
     click.echo(

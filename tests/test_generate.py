@@ -217,6 +217,8 @@ def test_prompts_are_put_as_asked(draw, tmp_path, tiny):
     assert text(template=plain) == "Why?"
     switch = "{{ messages[0]['content'] }}{% if not enable_thinking %}<think></think>{% endif %}"
     assert text(template=switch, think=False) == "Why?<think></think>"
+    unheeded = "{{ messages[0]['content'] }}{% if enable_thinking %}{% endif %}<think>"
+    assert text(template=unheeded, think=False) == "Why?<think>\n\n</think>\n\n"
     mentions = "{{ messages[0]['content'].split('</think>')[-1] }}"
     assert text(template=mentions, think=False) == "Why?<think>\n\n</think>\n\n"
     with pytest.raises(DivfastError, match="has no block for thinking"):
@@ -266,6 +268,8 @@ def test_bad_input(draw, tiny, tmp_path):
     refused(draw, "top_p: must be above 0 and at most 1, got 2", sampling={"top_p": 2})
     refused(draw, "the engine transformers has no option tensor-parallel", tensor_parallel=2)
     refused(draw, "holds no prompts|cannot be read", prompts=tmp_path / "missing.jsonl")
+    refused(draw, "--data belongs to --task", data=tmp_path)
+    refused(draw, "--id-field belongs to --prompts", prompts=None, task="gsm8k", id_field="a")
     for name, remove, said in (
         ("bare", "tokenizer.json", "holds no tokenizer"),
         ("x", "config.json", "without a model"),
@@ -340,6 +344,11 @@ def test_the_command_line_knows_what_there_is():
     assert options_sampling.ENGINES == opening.ENGINES
     assert options_sampling.REASONING == reasoning.REASONING
     assert set(options_sampling.SAMPLING) == {*sampling.Sampling.__dataclass_fields__}
+
+
+def test_an_adapter_without_peft(draw, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused(draw, "an adapter needs the package peft", lora=str(tmp_path))
 
 
 def test_an_engine_that_is_not_installed(draw):

@@ -9,6 +9,7 @@ from divfast.cli import main
 from divfast.errors import DivfastError
 from divfast.generation.study_runs import generate_study
 from generating import TINY, assert_finished, records
+from sums import SUMS, lines
 
 pytestmark = pytest.mark.model
 
@@ -82,6 +83,19 @@ def test_what_a_study_lacks(tiny, data, tmp_path):
     out = said("generate", "--study", study, "--data", tmp_path / "{task}.jsonl")
     assert out.count("(6 drawn now") == 1 and out.count("(0 drawn now") == 5
     assert {dump: dump.read_bytes() for dump in dumps} == before
+
+
+def test_a_task_file_stands_beside_the_study(tiny, tmp_path, monkeypatch):
+    (tmp_path / "sums.yaml").write_text(SUMS.replace("config: easy\n", ""))
+    lines(tmp_path / "sums.jsonl")
+    study = tmp_path / "study.yaml"
+    text = STUDY.replace("gsm8k: {{verify: gsm8k}}", "sums.yaml: {{verify: exact}}")
+    study.write_text(text.format(model=tiny), encoding="utf-8")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said("generate", "--study", study, "--data", tmp_path / "sums.jsonl", "--model", "base")
+    for dump in tmp_path.glob("dumps/base/*.jsonl"):
+        assert {record["task"] for record in records(dump)} == {"sums"}
 
 
 def test_what_a_study_does_not_say(tiny, tmp_path):

@@ -254,6 +254,16 @@ def test_what_a_killed_run_left_aside_is_removed(tmp_path):
     assert sorted(name.name for name in tmp_path.iterdir()) == ["dump.jsonl"]
 
 
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "dump.jsonl"
+    path.symlink_to("there/real.jsonl")
+    for k in (2, 3):
+        draw(path, k)
+    assert path.is_symlink()
+    assert len(samples(tmp_path / "there" / "real.jsonl")["a"]["outputs"]) == 3
+
+
 def test_many_prompts(tmp_path):
     path = draw(tmp_path / "dump.jsonl", 2, ids=[str(i) for i in range(5_000)])
     draw(path, 3, ids=[str(i) for i in range(5_000)])

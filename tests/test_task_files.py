@@ -75,6 +75,10 @@ def sums(tmp_path):
             SUMS + 'answer: "{sum}"\nexamples: [{a: 1, b: 2}]',
             "sums.yaml: example 1: there is no column 'sum'.",
         ),
+        (
+            SUMS.replace("gold:", "outputs:"),
+            "sums.yaml: columns: a dump says something else under 'outputs'.\nCall it otherwise.",
+        ),
     ],
 )
 def test_files_that_are_no_task(sums, tmp_path, monkeypatch, text, sentence):
@@ -121,6 +125,9 @@ def test_filter_shuffle_and_number(sums, tmp_path):
     ]
     path = sums('id: "sum-{a}"\nn: 2')
     assert [prompt.id for prompt in load_prompts(path, tmp_path / "sums.jsonl")] == ["sum-0", "sum-1"]
+    path = sums('id: "sum-{b}"')
+    with pytest.raises(DataError, match=r"sums\.jsonl: records 1 and 2 have the same id 'sum-1'\."):
+        load_prompts(path, tmp_path / "sums.jsonl")
     path = sums('filter: {"{a}": -1}')
     with pytest.raises(DataError, match=r"sums\.jsonl: holds no record that the task sums takes\."):
         load_prompts(path, tmp_path / "sums.jsonl")

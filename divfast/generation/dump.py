@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from divfast.errors import DataError, OutputError, os_reason
-from divfast.generation.prompts import Prompt
+from divfast.generation.prompts import Prompt, plain
 from divfast.output import write_whole
 
 # Fields with a value for every sample.
@@ -115,8 +115,7 @@ class Dump:
                     f"Say -k {held.samples} or more, or name another file.",
                 )
             record = self._record(*held.lines[0])
-            asked = _plain(prompt_columns(prompt))
-            for name, value in asked.items():
+            for name, value in prompt_columns(prompt).items():
                 if record.get(name) != value:
                     self._refuse(
                         f"holds another {name} under the id {prompt.id!r} than the prompts that are given.",
@@ -172,7 +171,8 @@ class Dump:
             return
         if self.recipe.get("k") == k and all(len(held.lines) == 1 for held in self._held.values()):
             return
-        write_whole({self.path: lambda path: self._write_joined(path, k)})
+        # Where the path is a link, what it leads to.
+        write_whole({self.path.resolve(): lambda path: self._write_joined(path, k)})
 
     def close(self) -> None:
         """Close the file; one that holds nothing is removed."""
@@ -235,7 +235,8 @@ class Dump:
             self._take(line, number, start, stop)
         if rest:
             self._mend(rest, number + 1)
-        for name in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+        real = self.path.resolve()
+        for name in real.parent.glob(f".{real.name}.*.tmp"):
             # Left by a run that was killed while it brought lines together.
             name.unlink(missing_ok=True)
 
@@ -332,16 +333,12 @@ def prompt_columns(prompt: Prompt) -> dict[str, Any]:
     """Return what a record says of its prompt, beside the id."""
     said: dict[str, Any] = {"prompt": prompt.text}
     if prompt.messages is not None:
-        said["messages"] = [dict(message) for message in prompt.messages]
+        said["messages"] = prompt.messages
     return said | dict(prompt.columns)
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
 def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+    return json.dumps(plain(record), ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _write(file: int, data: bytes) -> None:
@@ -374,7 +371,7 @@ def _differences(
         old = then.get(name)
         if not within and name in _CHANGES_NOTHING:
             continue
-        value = _plain(value)
+        value = plain(value)
         if isinstance(value, dict) and isinstance(old, dict):
             gone = {} if partly else {name: None for name in old if name not in value}
             yield from _differences(value | gone, old, partly, within=True)

@@ -164,6 +164,11 @@ def _run(asked: Asked, engines: Engines, progress: Progress | None) -> Generatio
     started = time.perf_counter()
     if (asked.prompts is None) == (asked.task is None):
         raise MetricError("what shall the model be asked?", remedy="Name one of --prompts and --task.")
+    other, idle = "--task", {"data": asked.data, "field": asked.fields}
+    if asked.task is not None:
+        other, idle = "--prompts", dict(asked.reading)
+    if ignored := [f"--{name.replace('_', '-')}" for name, value in idle.items() if value]:
+        raise MetricError(f"{ignored[0]} belongs to {other}.", remedy=f"Leave out {ignored[0]}.")
     if asked.k < 1:
         raise MetricError(f"must be at least 1, got {asked.k}.", where="k")
     if asked.reasoning not in reasoning.REASONING:
@@ -286,7 +291,10 @@ def _check_lengths(
             where=str(asked.task or asked.prompts),
             remedy="Leave out what does not fit with --on-error skip, or raise --max-model-len if the model can.",
         )
-    skipped += [f"{id}: {many:,} tokens do not fit into a context of {context:,}." for id, many in long]
+    skipped += [
+        f"{id}: {many:,} tokens do not fit into a context of {context:,}." if many else f"{id}: it is empty."
+        for id, many in long
+    ]
     return fitting
 
 

@@ -15,7 +15,6 @@ from divfast.generation.engines.parallel import open_parallel
 from divfast.generation.sampling import Sampling
 
 ENGINES = ("auto", "vllm", "transformers", "openai")
-_OF_A_SERVER = frozenset({"base_url", "concurrency", "timeout", "retries", "logprobs"})
 
 
 class Engines:
@@ -65,7 +64,7 @@ def find_engine(name: str, options: Mapping[str, Any]) -> str:
         name = _first_installed() if options.get("base_url") is None else "openai"
     module = importlib.import_module(f"divfast.generation.engines.{name}")
     for option, value in options.items():
-        if value is not None and option not in getattr(module, "OPTIONS", _OF_A_SERVER):
+        if value is not None and option not in module.OPTIONS:
             words = option.replace("_", "-")
             raise MetricError(
                 f"the engine {name} has no option {words}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -34,10 +33,11 @@ OF_SAMPLES = frozenset(
         *("extracted", "expected", "error", "generation", "output_tokens", "reasoning"),
     }
 )
+# What it says of a prompt.
+OF_PROMPTS = frozenset({"input_id", "prompt", "messages"})
 _CONVERSATIONS = (("messages",), ("body", "messages"), ("prompt",), ("conversation",))
 _TEXTS = (("body", "prompt"), ("body", "input"))
 _ROLES = ("system", "user", "assistant", "tool", "developer")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_prompts(
@@ -86,11 +86,18 @@ def _prompts(source: Source, reading: Reading, reader: str | None) -> Iterator[t
     if reader is None:
         if not source.is_directory and not source.head.strip():
             return iter(())
-        if source.first_record is not None and _is_ours(source.first_record, reading.options):
-            return _records(each_object(source, reading), reading)
+        sniffed = next((name for name, module in formats().items() if module.sniff(source)), None)
+        first = source.first_record
+        if first is not None and (_is_ours(first, reading.options) or _is_without_samples(first, sniffed)):
+            return _records(each_object(source, reading), reading, by_line=not source.is_list)
         if _is_table_of_prompts(source, reading.options):
             return _records(_rows(source), reading)
-        if not source.is_directory and not any(module.sniff(source) for module in formats().values()):
+        if not source.is_directory and sniffed is None:
+            if source.path.suffix in (".csv", ".tsv"):
+                reading.fail(
+                    "is a table of text.",
+                    "Make JSON Lines or Parquet of it, or say --reader lines if every line is a prompt.",
+                )
             return _lines(source, reading)
     return _of_dump(source, reading, reader)
 
@@ -102,10 +109,18 @@ def _is_ours(record: Mapping[str, Any], options: ReadOptions) -> bool:
         return True
 
 
-def _records(records: Iterator[tuple[int, Any]], reading: Reading) -> Iterator[tuple[int, Prompt]]:
-    for line, record in records:
+def _is_without_samples(record: Mapping[str, Any], sniffed: str | None) -> bool:
+    """Return whether a record that has no prompt is none of a dump either."""
+    return sniffed in ("jsonl", "json") and not any(name in record for name, _ in OUTPUT_FIELDS)
+
+
+def _records(
+    records: Iterator[tuple[int, Any]], reading: Reading, by_line: bool = True
+) -> Iterator[tuple[int, Prompt]]:
+    """Yield the prompts of records; those of a list may all stand on one line, and are numbered by their places."""
+    for at, (line, record) in enumerate(records, 1):
         try:
-            prompt = _take(record, reading.options, line)
+            prompt = _take(record, reading.options, line if by_line else at)
             if prompt is None:
                 names = ", ".join(map(str, record))
                 raise Malformed(f"there is no prompt among {names}.", "Name its field with --prompt-field.")
@@ -115,8 +130,8 @@ def _records(records: Iterator[tuple[int, Any]], reading: Reading) -> Iterator[t
             yield line, prompt
 
 
-def _take(record: Mapping[str, Any], options: ReadOptions, line: int) -> Prompt | None:
-    """Return the prompt of a record, None where it has no field for one."""
+def _take(record: Mapping[str, Any], options: ReadOptions, number: int) -> Prompt | None:
+    """Return the prompt of a record, None where it has no field for one; `number` is its id if it names none."""
     messages, text = None, None
     if options.prompt_field is None:
         spoken = next(
@@ -136,25 +151,24 @@ def _take(record: Mapping[str, Any], options: ReadOptions, line: int) -> Prompt 
     if text is None:
         return None
     id = scalar(first_of(record, options.id_fields))
-    known = {"messages", "body", "conversation", "method", "url", *options.id_fields, *options.prompt_fields}
+    known = {"body", "conversation", "method", "url", *options.id_fields, *options.prompt_fields, *OF_PROMPTS}
     columns = {name: record[name] for name in record if name not in known and name not in OF_SAMPLES}
-    return Prompt(str(line) if id is None else id, _clean(text), messages, columns)
+    return Prompt(str(number) if id is None else id, text, messages, columns)
 
 
 def _conversation(value: Any) -> list[Message]:
     turns: list[Message] = []
     for turn in value:
-        role, content = dig(turn, "role"), message_text(dig(turn, "content"))
+        role, parts = dig(turn, "role"), dig(turn, "content")
+        content = message_text(parts)
+        if isinstance(parts, list) and any(dig(part, "text") is None for part in parts):
+            raise Malformed("a message holds something else than text, which cannot be asked here.")
         if role not in _ROLES or content is None:
             raise Malformed('a message needs a "role" and a "content" of text.')
-        turns.append({"role": role, "content": _clean(content)})
+        turns.append({"role": role, "content": content})
     if not turns or turns[-1]["role"] != "user":
         raise Malformed("the last message of a conversation must be the user's.")
     return turns
-
-
-def _clean(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", text)
 
 
 def _is_table_of_prompts(source: Source, options: ReadOptions) -> bool:

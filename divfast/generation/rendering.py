@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from divfast.errors import ModelError
+from divfast.errors import DataError, ModelError
 from divfast.generation.prompts import Message, Prompt
 
 # Whichever of these a folder holds, transformers can make a tokenizer of it.
@@ -73,7 +73,13 @@ class Format:
         return [{"role": "system", "content": self.system}, *turns]
 
     def text(self, prompt: Prompt) -> str:
-        """Return the text that a raw model goes on from."""
+        """Return the text that a raw model goes on from; raise `DataError` where the prompt is a conversation."""
+        if prompt.messages is not None and len(prompt.messages) > 1:
+            raise DataError(
+                f"the prompt {prompt.id!r} is a conversation of {len(prompt.messages)} messages, of which a raw prompt "
+                "would hold the last alone.",
+                remedy="Say --chat, or write it as one text.",
+            )
         return (self.prefix or "") + prompt.text
 
 
@@ -166,10 +172,10 @@ class Rendering:
 
     def _without_thinking(self, rendered: str) -> str:
         """Close the think block that a template has opened, or add an empty one where it has not."""
-        if _CLOSED.search(rendered) or self._switches():
-            return rendered
         if _OPENED.search(rendered):
             return rendered.rstrip() + _NOTHING
+        if _CLOSED.search(rendered) or self._switches():
+            return rendered
         return f"{rendered}<think>{_NOTHING}"
 
     def _check_think(self) -> None:

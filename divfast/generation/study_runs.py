@@ -13,6 +13,7 @@ from divfast.errors import DataError, MetricError, nearest, os_reason
 from divfast.generation.generating import Generation, Progress, generate
 from divfast.generation.opening import Engines
 from divfast.generation.sampling import Sampling
+from divfast.generation.task import SUFFIXES
 
 _SAMPLING = frozenset(field.name for field in fields(Sampling))
 # What a study may say of generation that is no parameter of the sampler.
@@ -72,7 +73,7 @@ def generate_study(
                     output = _output(study, name, which, levels)
                     done = generate(
                         output=output,
-                        task=which,
+                        task=_task(study, which),
                         data=data.replace("{task}", which) if data else None,
                         engines=engines,
                         progress=progress,
@@ -117,6 +118,12 @@ def _said(study: Any, model: str, task: str, levels: Mapping[str, str]) -> dict[
         "think": loaded.get("think", True),
         "sampling": sampling,
     }
+
+
+def _task(study: Any, name: str) -> str:
+    """Return the name of a task, or the path of a task file, which stands beside the study as models do."""
+    path = study.folder / name
+    return str(path) if path.suffix in SUFFIXES and path.is_file() else name
 
 
 def _level(study: Any, name: str, level: str) -> Any:

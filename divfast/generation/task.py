@@ -16,7 +16,7 @@ from divfast.generation.prompts import Message, Prompt
 from divfast.generation.task_file import read_keys
 from divfast.generation.template import Record, Template, Unfit, filled
 
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def find_task(name: str | Path) -> Task:
         text = _folder().joinpath(f"{name}.yaml").read_text("utf-8")
         return Task(str(name), source=text, **read_keys(text, f"task {name}"))
     path = Path(name)
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in SUFFIXES:
         close = nearest(str(name), _names())
         raise MetricError(f"unknown task {str(name)!r}.", remedy=f"{close} Or name a .yaml file of your own.")
     try:
@@ -220,10 +220,20 @@ def load_prompts(
     if task.seed is not None:
         random.Random(task.seed).shuffle(numbers)
     numbers = numbers[: task.n][:limit]
-    return [
+    prompts = [
         _prompt(task, _renamed(records[kept[i]], names), str(i), chat, f"{where}, record {kept[i] + 1}")
         for i in numbers
     ]
+    of: dict[str, int] = {}
+    for prompt, i in zip(prompts, numbers, strict=True):
+        if prompt.id in of:
+            raise DataError(
+                f"records {of[prompt.id] + 1} and {kept[i] + 1} have the same id {prompt.id!r}.",
+                where=where,
+                remedy="Name a column for the id that tells records apart, or leave it out to number them.",
+            )
+        of[prompt.id] = kept[i]
+    return prompts
 
 
 def _check_columns(task: Task, records: Sequence[Record], names: Mapping[str, str], where: str) -> None:

@@ -134,6 +134,15 @@ def _columns(value: Any) -> Mapping[str, Any]:
     }
 
 
+def _columns_of_dump(value: Any) -> Mapping[str, Any]:
+    from divfast.generation.prompt_files import OF_PROMPTS, OF_SAMPLES
+
+    found = _columns(value)
+    if taken := sorted((OF_PROMPTS | OF_SAMPLES).intersection(found)):
+        raise DataError(f"a dump says something else under {taken[0]!r}.", remedy="Call it otherwise.")
+    return found
+
+
 def _records(value: Any) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(value, list):
         raise _wrong("a list of records", value)
@@ -181,7 +190,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "chat_format": _formats,
     "answer": _template,
     "examples": _records,
-    "columns": _columns,
+    "columns": _columns_of_dump,
     "verify": _verify,
     "judge": _judge,
     "stop": _texts,

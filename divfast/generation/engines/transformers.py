@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -67,6 +68,11 @@ class Transformers:
                 "the engine transformers needs torch and transformers.",
                 remedy="Install them with pip install 'divfast[embed]'.",
             ) from None
+        if options.get("lora") and importlib.util.find_spec("peft") is None:
+            raise BackendError(
+                "an adapter needs the package peft under transformers.",
+                remedy="Install it with pip install peft, or say --engine vllm.",
+            )
         transformers.utils.logging.disable_progress_bar()
         self.sampling = sampling
         self._batch_size = options.get("batch_size") or BATCH_SIZE
