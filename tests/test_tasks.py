@@ -70,7 +70,7 @@ CASES = {
         {"code": "def f(x):\n    return {x}", "input": "1, {'a': 2}", "output": "{1}", "id": "sample_0"},
         "Given the following Python function:\n\n```python\ndef f(x):\n    return {x}\n```\n\n"
         "What is the output of `f(1, {'a': 2})`?\n\nAnswer:",
-        {"gold": "{1}"},
+        {"gold": "{1}", "tests": "def f(x):\n    return {x}\nassert {1} == "},
     ),
     "gsm8k": (
         {"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 1,004"},
