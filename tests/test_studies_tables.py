@@ -181,6 +181,14 @@ def test_latex_is_escaped():
     assert text.count(r"\\") == 3
 
 
+def test_names_that_mean_something_to_latex_and_markdown():
+    table = pa.table({"f|g": ["[x]", "*y", "z"], "value": [1.0, 2.0, 3.0]})
+    assert as_md(table).splitlines()[0] == "| f\\|g | value |"
+    # Behind the end of a row a bracket is a length, and a star is swallowed.
+    rows = as_tex(table).splitlines()[5:8]
+    assert rows == [r"{}[x] & 1.000 \\", r"{}*y & 2.000 \\", r"z & 3.000 \\"]
+
+
 @pytest.fixture
 def file(tmp_path):
     random = np.random.default_rng(7)

@@ -292,7 +292,8 @@ class _Tally:
         self._counts["samples"] += block.rows
         self._counts["correct"] += sum(verdict.correct is True for verdict in flat)
         self._counts["incorrect"] += sum(verdict.correct is False for verdict in flat)
-        self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
+        if self.verifier.extracts:
+            self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
         self._errors.update(verdict.error for verdict in flat if verdict.error)
         self.found += sum(verdict.error not in ("no gold", "no label", "no tests") for verdict in flat)
         for name, value in (pair for verdict in flat for pair in (verdict.further or {}).items()):

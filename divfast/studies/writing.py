@@ -71,7 +71,8 @@ def as_csv(table: pa.Table) -> str:
 def as_md(table: pa.Table) -> str:
     """Return a table as Markdown, an interval in the cell of its value."""
     headers, rows = to_read(table)
-    lines = [headers, ["---"] * len(headers), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (headers, *rows)]
+    lines = [escaped[0], ["---"] * len(headers), *escaped[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -85,7 +86,7 @@ def as_tex(table: pa.Table) -> str:
         f"{' & '.join(map(_tex, headers))} \\\\",
         r"\midrule",
         r"\endhead",
-        *(f"{' & '.join(map(_tex, row))} \\\\" for row in rows),
+        *(f"{_tex_row(row)} \\\\" for row in rows),
         r"\bottomrule",
         r"\end{longtable}",
     ]
@@ -148,6 +149,12 @@ def _text(cell: Any, digits: int, name: str) -> str:
 
 def _is_number(text: str) -> bool:
     return not text or text.strip("-<").replace(".", "", 1).isdigit() or text[:1].isdigit() or text[:1] == "-"
+
+
+def _tex_row(row: Sequence[str]) -> str:
+    text = " & ".join(map(_tex, row))
+    # After the end of a row a bracket would be how far to skip, and a star its variant.
+    return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
 def _tex(text: str) -> str:
