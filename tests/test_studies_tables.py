@@ -220,6 +220,19 @@ def test_every_table_in_every_form(file, tmp_path):
         found["value"]
 
 
+def test_no_table_of_an_earlier_study_stays_behind(file, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "factors.csv").write_text("of somebody else")
+    study(file, out)
+    assert (out / "quality.csv").is_file()
+    assert (out / "factors.csv").read_text() == "of somebody else"
+    file.write_text(file.read_text().replace("verify: labels", "preset: default"))
+    found = study(file, out)
+    assert "quality" not in found.tables
+    assert {path.stem for path in out.glob("*.*")} == {*found.tables, "study"}
+
+
 def test_files_are_written_whole_or_not_at_all(file, tmp_path, monkeypatch):
     out = tmp_path / "out"
     study(file, out)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,12 @@ _PERCENT = ("share", "low", "high")
 _NOT_TO_READ = ("signature", "unit", "std")
 
 
-def write_tables(folder: Path, tables: Mapping[str, pa.Table], told: Mapping[str, Any]) -> None:
+def write_tables(
+    folder: Path, tables: Mapping[str, pa.Table], told: Mapping[str, Any], names: Iterable[str]
+) -> None:
     """Write every table as ``NAME.parquet``, ``.csv``, ``.md`` and ``.tex``, and ``study.json``: all or none.
+
+    Of all `names` that tables have, those that are not among them now are removed where an earlier study left them.
 
     Raises
     ------
@@ -56,7 +60,12 @@ def write_tables(folder: Path, tables: Mapping[str, pa.Table], told: Mapping[str
             files[folder / f"{name}.{suffix}"] = lambda path, text_of=text_of: path.write_text(  # type: ignore[misc]
                 text_of, encoding="utf-8", newline="\n"
             )
+    was_study = (folder / "study.json").is_file()
     write_whole(files)
+    for name in names if was_study else ():
+        if name not in tables:
+            for suffix in ("parquet", "csv", "md", "tex"):
+                (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def as_csv(table: pa.Table) -> str:
