@@ -141,6 +141,22 @@ def test_where_code_ran_is_told(tmp_path):
     assert "\nsandbox: bwrap " in done.stdout
 
 
+def test_a_gold_answer_is_no_test(tmp_path):
+    if reason := why_not("bwrap"):
+        pytest.skip(f"bubblewrap does not work here: {reason}")
+    words = ("--as", "code", "--allow-code-execution", "--sandbox", "bwrap", "--format", "json")
+    # Alone it would run, and pass with whatever stands before it.
+    path = dump(tmp_path / "d.jsonl", tests="assert False", gold="pass")
+    path.write_text(path.read_text().replace("so 4", "x = 1"))
+    (found,) = json.loads(run(path, *words).stdout)["results"]
+    assert (found["correct"], found["incorrect"]) == (0, 4)
+    done = run(dump(tmp_path / "d.jsonl"), *words)
+    assert done.exit_code == 1
+    assert "there is no tests or test or test_list to compare with" in done.stderr
+    (found,) = json.loads(run(path, *words, "--gold", "gold").stdout)["results"]
+    assert found["no_verdict"] == 0
+
+
 def test_labels_look_for_no_answer(tmp_path):
     path = tmp_path / "d.jsonl"
     path.write_text('{"outputs": ["a", "b"], "correct": [true, false]}\n')

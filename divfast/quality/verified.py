@@ -226,7 +226,10 @@ def _records(
 def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
     kept = (*tally.verifier.beside, *tally.verifier.sample_columns(tally.settings))
     beside = {key: question.columns.get(key) for key in kept}
-    return replace(question, columns={**beside, "gold": question.columns.get(name)})
+    # Where the verifier looks: a gold answer is no test.
+    places = tally.verifier.columns(tally.settings)
+    place = "gold" if "gold" in places or not places else places[0]
+    return replace(question, columns={**beside, place: question.columns.get(name)})
 
 
 def _record(
