@@ -97,6 +97,8 @@ def study(
 
     if form in ("csv", "md", "tex") and chosen is None:
         raise click.UsageError(f"--format {form} is of one table: name it with --table.")
+    if len(dict(means)) < len(means):
+        raise click.UsageError("several --means must differ in name: say METRIC=FILE for each.")
     with progress.bars() as shown:
         findings = conduct(
             file,

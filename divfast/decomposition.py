@@ -186,6 +186,11 @@ def take_apart(
     means = np.array([mean_and_std(column)[0] for column in columns])
     parts = _parts(means[:, None])[:, 0]
     intervals = dict(zip(_PARTS, bootstrap_intervals(list(columns), of=_parts, seed=seed), strict=True))
+    if np.isnan(intervals["loss"][0]):
+        # Where too little is right for all the parts, there is still a loss.
+        (intervals["loss"],) = bootstrap_intervals(
+            list(columns[:2]), of=lambda means: means[:1] - means[1:], seed=seed
+        )
     low, high = intervals["loss"]
     if not (low > 0 or high < 0):
         parts[3] = np.nan

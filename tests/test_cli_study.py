@@ -87,6 +87,22 @@ def test_means_on_the_command_line(tmp_path):
     ]
 
 
+def test_no_file_of_means_is_dropped(file, tmp_path):
+    for names in (["", ""], ["a=", "a="]):
+        done = run(file, *(word for name in names for word in ("--means", f"{name}{tmp_path / 'm.csv'}")))
+        assert done.exit_code == 2
+        assert "several --means must differ in name: say METRIC=FILE for each." in done.stderr
+
+
+def test_an_unknown_metric_is_told_with_the_file(tmp_path):
+    file = write_study(
+        tmp_path / "s.yaml", lineages={"a": ["b", "c"]}, tasks=["t"], dumps="{model}.jsonl", metrics=["eadd"]
+    )
+    for name in "bc":
+        (tmp_path / f"{name}.jsonl").write_text('{"outputs": ["x", "y"]}\n')
+    assert run(file).stderr.startswith(f"Error: {file}: unknown metric 'eadd'.")
+
+
 def test_usage_and_errors(file, tmp_path):
     done = run(file, "--format", "csv")
     assert done.exit_code == 2

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from divfast.cli import main, options
 from divfast.cli.verify import verify
 from divfast.quality import verified, verifiers
-from divfast.sandbox.ways import WAYS
+from divfast.sandbox.ways import WAYS, why_not
 
 
 def run(*args, **more):
@@ -130,6 +130,38 @@ def test_no_code_runs_without_permission(tmp_path):
         "Error: code runs programs that a model wrote.\n       Say --allow-code-execution"
     )
     assert [file.name for file in tmp_path.iterdir()] == ["d.jsonl"]
+
+
+def test_where_code_ran_is_told(tmp_path):
+    if reason := why_not("bwrap"):
+        pytest.skip(f"bubblewrap does not work here: {reason}")
+    path = dump(tmp_path / "d.jsonl", tests="assert True")
+    done = run(path, "--as", "code", "--allow-code-execution", "--sandbox", "bwrap")
+    assert done.exit_code == 0
+    assert "\nsandbox: bwrap " in done.stdout
+
+
+def test_a_gold_answer_is_no_test(tmp_path):
+    if reason := why_not("bwrap"):
+        pytest.skip(f"bubblewrap does not work here: {reason}")
+    words = ("--as", "code", "--allow-code-execution", "--sandbox", "bwrap", "--format", "json")
+    # Alone it would run, and pass with whatever stands before it.
+    path = dump(tmp_path / "d.jsonl", tests="assert False", gold="pass")
+    path.write_text(path.read_text().replace("so 4", "x = 1"))
+    (found,) = json.loads(run(path, *words).stdout)["results"]
+    assert (found["correct"], found["incorrect"]) == (0, 4)
+    done = run(dump(tmp_path / "d.jsonl"), *words)
+    assert done.exit_code == 1
+    assert "there is no tests or test or test_list to compare with" in done.stderr
+    (found,) = json.loads(run(path, *words, "--gold", "gold").stdout)["results"]
+    assert found["no_verdict"] == 0
+
+
+def test_labels_look_for_no_answer(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"outputs": ["a", "b"], "correct": [true, false]}\n')
+    (found,) = json.loads(run(path, "--as", "labels", "--format", "json").stdout)["results"]
+    assert (found["incorrect"], found["unparseable"]) == (1, 0)
 
 
 def test_missing_gold_is_one_sentence(tmp_path):

@@ -91,6 +91,19 @@ def test_nothing_computable_is_undefined():
     assert np.isnan([paired.loss, paired.residual]).all()
 
 
+def test_a_loss_needs_nothing_right():
+    random = np.random.default_rng(4)
+    base, model = random.uniform(0.5, 0.9, 40), random.uniform(0.1, 0.5, 40)
+    none = np.full(40, np.nan)
+    found = take_apart("unique", "own", [base, model, base, none], (40, 40), {})
+    some = take_apart("unique", "own", [base, model, base, model], (40, 40), {})
+    assert found.intervals["loss"] == some.intervals["loss"]
+    assert some.intervals["loss"][0] > 0
+    assert np.isnan(
+        [found.residual, found.share, *found.intervals["residual"], *found.intervals["share"]]
+    ).all()
+
+
 def test_intervals_hold_the_truth_as_often_as_they_say():
     random = np.random.default_rng(5)
     held, many, truth = 0, 300, 0.2

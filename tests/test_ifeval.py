@@ -189,11 +189,13 @@ FORMS = [
     {"instruction_id_list": ["en:punctuation:no_comma"], "kwargs": [{"num_words": None}]},
     {"instruction_id_list": ["punctuation:no_comma"], "kwargs": ["{}"]},
     {"tests": {"instruction_id_list": '["punctuation:no_comma"]', "kwargs": "[{}]"}},
-    {"gold": {"instruction_id_list": ["punctuation:no_comma"]}},
+    {"tests": {"instruction_id_list": ["punctuation:no_comma"]}},
 ]
 
 
-@pytest.mark.parametrize("columns", FORMS, ids=["object", "text", "columns", "texts", "all text", "gold"])
+@pytest.mark.parametrize(
+    "columns", FORMS, ids=["object", "text", "columns", "texts", "all text", "no arguments"]
+)
 def test_instructions_may_stand_in_several_ways(columns):
     assert [name for name, _ in named_instructions(columns)] == ["punctuation:no_comma"]
 

@@ -108,6 +108,19 @@ def test_levels_may_have_names(tmp_path):
         ("[0.2, 0.8]", "[on, off]", "has true for a level"),
         ("[0.2, 0.8]", "0.2", "must be a list of levels, got 0.2"),
         ("at_k: [8]", "seed: 8", "seed is not a known key"),
+        (
+            "at_k: [8]",
+            "at_k: [a]",
+            r"s\.yaml:17: options\.at_k must be a whole number, or a list, got the text 'a'",
+        ),
+        ("at_k: [8]", "at_k: true", "at_k must be a whole number, or a list, got true"),
+        ("at_k: [8]", "draws: x", "draws must be a whole number, got the text 'x'"),
+        ("at_k: [8]", "preset: ", "preset must be a text, got nothing"),
+        ("at_k: [8]", "cache: 1", "cache must be true or false, got 1"),
+        ("at_k: [8]", "embeddings: 4", "embeddings must be a text, got 4"),
+        ("at_k: [8]", "keep_reasoning: 1", "keep_reasoning must be true or false, got 1"),
+        ("tokenizer: chars", "vocab_size: x", r"tasks\.quiz\.vocab_size must be a whole number"),
+        ('pattern: "is (.*)"', "limit: x", r"tasks\.quiz\.verify\.limit must be a number, got the text 'x'"),
         ("as: regex", "allow_code_execution: true, as: regex", "allow_code_execution is not a known key"),
         ("temperature: [", "task: [", "is not a name for a factor"),
         ("  xsum:", "  gsm8k:", r"s\.yaml:13: tasks\.gsm8k is there twice"),
@@ -124,6 +137,15 @@ def test_what_cannot_be_meant_is_one_sentence(tmp_path, old, new, told):
         read_study(written(tmp_path, GOOD.replace(old, new)))
     assert raised.value.remedy
     assert len(str(raised.value).splitlines()) == 2
+
+
+def test_one_value_for_a_list_is_a_list_of_one(tmp_path):
+    text = GOOD.replace("at_k: [8]", 'at_k: 8, stop: "def", plugins: p.py, encoder: ')
+    text = text.replace("as: regex,", "as: regex, keep: pred, limit: 2,").replace("encoder: minilm, ", "")
+    study = read_study(written(tmp_path, text))
+    plugins = [str(tmp_path / "p.py")]
+    assert study.options == {"at_k": [8], "stop": ["def"], "plugins": plugins, "encoder": None}
+    assert study.tasks["quiz"].verify["keep"] == ["pred"]
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,14 @@ def test_latex_is_escaped():
     assert text.count(r"\\") == 3
 
 
+def test_names_that_mean_something_to_latex_and_markdown():
+    table = pa.table({"f|g": ["[x]", "*y", "z"], "value": [1.0, 2.0, 3.0]})
+    assert as_md(table).splitlines()[0] == "| f\\|g | value |"
+    # Behind the end of a row a bracket is a length, and a star is swallowed.
+    rows = as_tex(table).splitlines()[5:8]
+    assert rows == [r"{}[x] & 1.000 \\", r"{}*y & 2.000 \\", r"z & 3.000 \\"]
+
+
 @pytest.fixture
 def file(tmp_path):
     random = np.random.default_rng(7)
@@ -210,6 +218,19 @@ def test_every_table_in_every_form(file, tmp_path):
     assert json.loads((out / "study.json").read_text())["run"]["scored"] == 2
     with pytest.raises(MetricError, match="has no table 'value'"):
         found["value"]
+
+
+def test_no_table_of_an_earlier_study_stays_behind(file, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "factors.csv").write_text("of somebody else")
+    study(file, out)
+    assert (out / "quality.csv").is_file()
+    assert (out / "factors.csv").read_text() == "of somebody else"
+    file.write_text(file.read_text().replace("verify: labels", "preset: default"))
+    found = study(file, out)
+    assert "quality" not in found.tables
+    assert {path.stem for path in out.glob("*.*")} == {*found.tables, "study"}
 
 
 def test_files_are_written_whole_or_not_at_all(file, tmp_path, monkeypatch):

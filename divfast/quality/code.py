@@ -63,7 +63,7 @@ def tests(question: Question) -> str | Verdict:
         assert candidate(1) == 1
     check(f)
     """
-    given = [question.columns.get(name) for name in ("gold", *_TESTS)]
+    given = [question.columns.get(name) for name in _TESTS]
     value = next((one for one in given if one not in (None, [], "")), None)
     if value is None:
         return Verdict(None, error="no tests")
@@ -143,7 +143,7 @@ def check(settings: Settings) -> None:
 VERIFIER = Verifier(
     "code",
     "The program in the sample passes the tests of its prompt, run in a sandbox (needs --allow-code-execution).",
-    1,
+    2,
     judge,
     columns=lambda settings: _TESTS,
     beside=("entry_point", *_SETUP),

@@ -36,11 +36,8 @@ def named_instructions(columns: Mapping[str, Any]) -> list[tuple[str, Mapping[st
     [('startend:quotation', {})]
     """
     found = columns.get("tests")
-    if found is None:
-        # Where another field is named for the answer it stands under gold.
-        found = columns.get("gold") if columns.get("instruction_id_list") is None else columns
     try:
-        found = _parsed(found)
+        found = columns if found is None else _parsed(found)
         if not isinstance(found, Mapping) or found.get("instruction_id_list") is None:
             return Verdict(None, error="no tests")
         names = _parsed(found["instruction_id_list"])

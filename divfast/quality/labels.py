@@ -40,4 +40,5 @@ VERIFIER = Verifier(
     judge,
     columns=lambda settings: (),
     sample_columns=lambda settings: (settings.labels,),
+    extracts=False,
 )

@@ -226,7 +226,10 @@ def _records(
 def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
     kept = (*tally.verifier.beside, *tally.verifier.sample_columns(tally.settings))
     beside = {key: question.columns.get(key) for key in kept}
-    return replace(question, columns={**beside, "gold": question.columns.get(name)})
+    # Where the verifier looks: a gold answer is no test.
+    places = tally.verifier.columns(tally.settings)
+    place = "gold" if "gold" in places or not places else places[0]
+    return replace(question, columns={**beside, place: question.columns.get(name)})
 
 
 def _record(
@@ -292,7 +295,8 @@ class _Tally:
         self._counts["samples"] += block.rows
         self._counts["correct"] += sum(verdict.correct is True for verdict in flat)
         self._counts["incorrect"] += sum(verdict.correct is False for verdict in flat)
-        self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
+        if self.verifier.extracts:
+            self._counts["unparseable"] += sum(v.correct is False and v.extracted is None for v in flat)
         self._errors.update(verdict.error for verdict in flat if verdict.error)
         self.found += sum(verdict.error not in ("no gold", "no label", "no tests") for verdict in flat)
         for name, value in (pair for verdict in flat for pair in (verdict.further or {}).items()):

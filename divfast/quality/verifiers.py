@@ -147,6 +147,8 @@ class Verifier:
         What of the machine should be told and changes none.
     written : tuple of str
         Columns that it writes besides.
+    extracts : bool
+        Whether it looks for an answer in the samples; else none of them is counted as one without.
     """
 
     name: str
@@ -165,6 +167,7 @@ class Verifier:
     recipe: Callable[[Settings], dict[str, Any]] = lambda settings: {}
     facts: Callable[[Settings], dict[str, Any]] = lambda settings: {}
     written: Sequence[str] = ()
+    extracts: bool = True
 
 
 def verifiers() -> dict[str, Verifier]:

@@ -70,12 +70,14 @@ class Findings:
     def save(self, folder: str | Path) -> None:
         """Write every table as Parquet, CSV, Markdown and LaTeX, and ``study.json``: all or none.
 
+        Tables of an earlier study in the folder that this one does not have are removed.
+
         Raises
         ------
         OutputError
             Where the folder or a file cannot be written.
         """
-        write_tables(Path(folder), self.tables, {"study": self.study.title, "run": dict(self.run)})
+        write_tables(Path(folder), self.tables, {"study": self.study.title, "run": dict(self.run)}, TABLES)
 
 
 def study(

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 import divfast
 from divfast.dumps import Progress, stem
+from divfast.errors import MetricError
 from divfast.planning import LEXICAL_DEFAULT, SEMANTIC_DEFAULT
 from divfast.plugins import load_files
 from divfast.quality.verified import verify
@@ -93,7 +94,10 @@ def metrics_of(study: Study, task: str) -> tuple[str, ...]:
         has_vectors = options.get("encoder") is not None or options.get("embeddings") is not None
         given = (*LEXICAL_DEFAULT, *(SEMANTIC_DEFAULT if has_vectors else ()))
     for spec in given:
-        parse_spec(spec, preset=str(options.get("preset", "default")))
+        try:
+            parse_spec(spec, preset=str(options.get("preset", "default")))
+        except MetricError as error:
+            raise MetricError(error.what, where=str(study.path), remedy=error.remedy) from None
     return given
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from divfast.errors import MetricError, nearest
 from divfast.studies.document import Document, kind
-from divfast.studies.keywords import score_options, verify_options
+from divfast.studies.keywords import checked, score_options, verify_options
 
 _KEYS = (
     *("study", "models", "lineages", "tasks", "dumps", "factors"),
@@ -287,7 +287,7 @@ def _task(document: Document, name: str, value: Any) -> Task:
         name=name,
         verify=_verify(document, said.get("verify"), (*at, "verify")),
         metrics=document.texts(said.get("metrics"), (*at, "metrics"), "a metric such as ead"),
-        options=_placed(document, {key: one for key, one in said.items() if key not in _TASK_KEYS}),
+        options=_placed(document, {key: one for key, one in said.items() if key not in _TASK_KEYS}, at),
         generation=document.known(
             said.get("generation"), (*at, "generation"), GENERATION_KEYS, "a mapping of sampling parameters"
         ),
@@ -310,7 +310,8 @@ def _verify(document: Document, value: Any, place: tuple[str, ...]) -> dict[str,
         find_verifier(settings["verifier"])
     except MetricError as error:
         raise document.error(place, f"is an {error.what}", error.remedy) from None
-    return settings
+    verifier = settings.pop("verifier")
+    return {"verifier": verifier, **checked(document, settings, place, verify_options())}
 
 
 def _factors(document: Document, value: Any) -> dict[str, dict[str, str]]:
@@ -367,17 +368,16 @@ def _means(document: Document, value: Any) -> dict[str, str]:
 
 def _options(document: Document, value: Any, place: tuple[str, ...]) -> Mapping[str, Any]:
     found = document.known(value, place, score_options(), "a mapping of options of divfast score")
-    return _placed(document, found)
+    return _placed(document, found, place)
 
 
-def _placed(document: Document, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with the files that they name beside the study file."""
+def _placed(document: Document, options: Mapping[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
+    """Return options, checked, with the files that they name beside the study file."""
     folder = document.path.parent
-    out = dict(options)
+    out = checked(document, options, place, score_options())
     for name in ("embeddings", "prompts"):
-        if isinstance(out.get(name), str):
+        if out.get(name):
             out[name] = str(folder / out[name])
     if "plugins" in out:
-        given = out["plugins"] if isinstance(out["plugins"], list) else [out["plugins"]]
-        out["plugins"] = [str(folder / str(file)) for file in given]
+        out["plugins"] = [str(folder / file) for file in out["plugins"]]
     return out

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,12 @@ _PERCENT = ("share", "low", "high")
 _NOT_TO_READ = ("signature", "unit", "std")
 
 
-def write_tables(folder: Path, tables: Mapping[str, pa.Table], told: Mapping[str, Any]) -> None:
+def write_tables(
+    folder: Path, tables: Mapping[str, pa.Table], told: Mapping[str, Any], names: Iterable[str]
+) -> None:
     """Write every table as ``NAME.parquet``, ``.csv``, ``.md`` and ``.tex``, and ``study.json``: all or none.
+
+    Of all `names` that tables have, those that are not among them now are removed where an earlier study left them.
 
     Raises
     ------
@@ -56,7 +60,12 @@ def write_tables(folder: Path, tables: Mapping[str, pa.Table], told: Mapping[str
             files[folder / f"{name}.{suffix}"] = lambda path, text_of=text_of: path.write_text(  # type: ignore[misc]
                 text_of, encoding="utf-8", newline="\n"
             )
+    was_study = (folder / "study.json").is_file()
     write_whole(files)
+    for name in names if was_study else ():
+        if name not in tables:
+            for suffix in ("parquet", "csv", "md", "tex"):
+                (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def as_csv(table: pa.Table) -> str:
@@ -71,7 +80,8 @@ def as_csv(table: pa.Table) -> str:
 def as_md(table: pa.Table) -> str:
     """Return a table as Markdown, an interval in the cell of its value."""
     headers, rows = to_read(table)
-    lines = [headers, ["---"] * len(headers), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (headers, *rows)]
+    lines = [escaped[0], ["---"] * len(headers), *escaped[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -85,7 +95,7 @@ def as_tex(table: pa.Table) -> str:
         f"{' & '.join(map(_tex, headers))} \\\\",
         r"\midrule",
         r"\endhead",
-        *(f"{' & '.join(map(_tex, row))} \\\\" for row in rows),
+        *(f"{_tex_row(row)} \\\\" for row in rows),
         r"\bottomrule",
         r"\end{longtable}",
     ]
@@ -148,6 +158,12 @@ def _text(cell: Any, digits: int, name: str) -> str:
 
 def _is_number(text: str) -> bool:
     return not text or text.strip("-<").replace(".", "", 1).isdigit() or text[:1].isdigit() or text[:1] == "-"
+
+
+def _tex_row(row: Sequence[str]) -> str:
+    text = " & ".join(map(_tex, row))
+    # After the end of a row a bracket would be how far to skip, and a star its variant.
+    return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
 def _tex(text: str) -> str:
