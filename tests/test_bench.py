@@ -4,7 +4,9 @@ import importlib.util
 import json
 import multiprocessing
 import re
+import sys
 import threading
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +293,9 @@ def test_a_place_without_data_leaves_cases_absent(tmp_path):
             case.implementations[0].prepare(place, **case.quick)
     with pytest.raises(Absent, match="--paper-code"):
         find_case("ead").implementations[1].prepare(place, **find_case("ead").quick)
+
+
+def test_no_script_hides_a_library():
+    # Scripts are run by path, so their folder comes before installed packages; numba, for one, looks for `coverage`.
+    hidden = {"coverage", *sys.stdlib_module_names, *packages_distributions()}
+    assert not hidden & {path.stem for path in (ROOT / "bench").glob("*.py")}

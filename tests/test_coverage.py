@@ -16,7 +16,7 @@ SIMULATIONS = 500
 
 @pytest.fixture(scope="module")
 def coverage():
-    spec = importlib.util.spec_from_file_location("bench_coverage", ROOT / "bench" / "coverage.py")
+    spec = importlib.util.spec_from_file_location("bench_coverage", ROOT / "bench" / "interval_coverage.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -72,7 +72,7 @@ def test_rates_are_told_from_the_nominal(coverage):
 
 def test_the_page_shows_what_was_measured(coverage):
     for table in coverage.tables(ROWS).strip().split("\n\n"):
-        assert table in PAGE, "copy what bench/coverage.py --table prints into docs/statistics.md"
+        assert table in PAGE, "copy what bench/interval_coverage.py --table prints into docs/statistics.md"
     assert {(row["what"], row["values"]) for row in ROWS} == {*coverage.INTERVALS, *coverage.TESTS}
     assert {row["prompts"] for row in ROWS} == set(coverage.SIZES)
 

@@ -1,6 +1,6 @@
 """How often 95% intervals hold the truth, and how often tests find what is not there, by simulation.
 
-``python bench/coverage.py`` writes ``bench/results/coverage.json``; ``--table`` prints the tables of
+``python bench/interval_coverage.py`` writes ``bench/results/coverage.json``; ``--table`` prints the tables of
 ``docs/statistics.md`` from it. Seeded: the same rows on every machine, however many cores it has.
 """
 
