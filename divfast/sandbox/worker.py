@@ -27,7 +27,8 @@ _GLANCE_SECONDS = 0.1
 _BROUGHT_DOWN = "brought the sandbox down"
 _SEE = "See divfast doctor for what works here."
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+# What no file on a disk is behind.
+_HELD = ("RssAnon:", "RssShmem:")
 
 
 class Outcome(NamedTuple):
@@ -141,12 +142,11 @@ class Worker:
             one = found.pop()
             found += _children(one)
             with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{one}/statm", encoding="ascii") as file:
-                    sizes = file.read().split()
+                with open(f"/proc/{one}/status", encoding="utf-8", errors="replace") as file:
+                    memory += sum(int(line.split()[1]) for line in file if line.startswith(_HELD)) << 10
                 with open(f"/proc/{one}/stat", encoding="utf-8", errors="replace") as file:
-                    words = file.read().rpartition(")")[2].split()
-                memory += (int(sizes[1]) - int(sizes[2])) * _PAGE
-                ticks += int(words[11]) + int(words[12])
+                    # Of its own, and of the children that it has waited for.
+                    ticks += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
         if memory > self._limits.memory:
             return "took too much memory"
         return "took too long" if ticks / _TICKS > 2 * self._limits.seconds + 1 else None

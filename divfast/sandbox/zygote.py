@@ -33,6 +33,7 @@ _SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_SUBREAPER, _NO_NEW_PRIVILEGES, _SET_SECCO
 _RESULT = 3
 _SLICE = 0.2
 _MOST_LEFT = 1000
+_MOST_FILES = 5000
 _NOBODY = 65534
 
 
@@ -138,6 +139,9 @@ class _Zygote:
         os.close(send)
         trouble = self._watch(child, before)
         self._end_rest()
+        if trouble is None and _of_children() - before > self._seconds:
+            # Children that a program waits for are counted with it when all is over.
+            trouble = "took too long"
         try:
             said = os.read(receive, 4096)
         except BlockingIOError:
@@ -192,6 +196,8 @@ class _Zygote:
             if left <= 0 or time.monotonic() > until:
                 # It is ended with the rest.
                 return "took too long"
+            if self._contained and _count_of_files(self._scratch) > _MOST_FILES:
+                return "took too many files"
             signal.sigtimedwait({signal.SIGCHLD}, min(_SLICE, max(0.005, left)))
             if select.select([self._requests], [], [], 0)[0]:
                 # No request comes before the reply, so this is the end of the other side.
@@ -335,6 +341,11 @@ def _freeze() -> None:
 def _of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _count_of_files(folder: str) -> int:
+    room = os.statvfs(folder)
+    return room.f_files - room.f_ffree
 
 
 def _children() -> list[int]:
