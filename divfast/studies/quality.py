@@ -131,7 +131,7 @@ def _averaged(found: Sequence[_Taken]) -> dict[str, Any]:
 
 def _share_of_means(row: Mapping[str, Any]) -> float:
     near = abs(row["loss"]) < NEAR_ZERO * abs(row["base_all"])
-    return float("nan") if near else row["residual"] / row["loss"]
+    return float("nan") if near or not row["loss"] else row["residual"] / row["loss"]
 
 
 def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
