@@ -33,6 +33,27 @@ def mean_and_std(values: Floats) -> tuple[float, float]:
     return mean, std
 
 
+def paired_differences(before: Floats, after: Floats) -> Floats:
+    """Return `after` less `before`, 0 where that is no more than what rounding leaves of equal values.
+
+    Notes
+    -----
+    The same samples in another order have the same value but for its last digits. Without this, such pairs would count
+    as moved, and a test over them would find what is not there. The limit is 1e-12 of the largest value.
+
+    Examples
+    --------
+    >>> paired_differences(np.array([0.3, 0.5]), np.array([0.1 + 0.2, 0.75])).tolist()
+    [0.0, 0.25]
+    """
+    with np.errstate(invalid="ignore"):
+        differences: Floats = after - before
+    sizes = np.abs([before, after])
+    largest = sizes[np.isfinite(sizes)].max(initial=0.0)
+    differences[np.abs(differences) <= 1e-12 * largest] = 0.0
+    return differences
+
+
 def bootstrap_intervals(
     columns: Sequence[Floats],
     *,

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from divfast import _core
-from divfast.stats import bootstrap_intervals, effect_size, holm, mean_and_std, sign_flip_p
+from divfast.stats import (
+    bootstrap_intervals,
+    effect_size,
+    holm,
+    mean_and_std,
+    paired_differences,
+    sign_flip_p,
+)
 
 
 def test_mean_and_std_leave_out_the_undefined():
@@ -94,6 +101,16 @@ def test_sums_that_differ_in_rounding_alone_are_as_far():
     # 0.1 + 0.2 + 0.3 and its opposite, added in another order
     assert sign_flip_p([np.array([0.1, 0.2, 0.3, -0.0])]) == [2 / 8]
     assert sign_flip_p([np.array([0.3, 0.1, 0.2] * 4)]) == [2 / 2**12]
+
+
+def test_what_rounding_leaves_is_no_difference():
+    nan, inf = float("nan"), float("inf")
+    before = np.array([0.3, 1.0, nan, 5.0, -inf, inf, 1e-9])
+    after = np.array([0.1 + 0.2, nan, 2.0, 5.0 + 1e-9, 1.0, inf, 2e-9])
+    wanted = [0.0, nan, nan, (5.0 + 1e-9) - 5.0, inf, nan, 2e-9 - 1e-9]
+    np.testing.assert_array_equal(paired_differences(before, after), wanted)
+    # The limit goes with the values, which may all be small.
+    assert paired_differences(np.array([1e-20]), np.array([2e-20])).tolist() == [1e-20]
 
 
 def test_no_difference_is_undefined():
