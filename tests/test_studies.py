@@ -110,7 +110,7 @@ def test_decomposition_is_that_of_decompose(lineage):
         row = one(found, base="base", model="sft", task="quiz", metric="unique", over=wanted.over)
         for name in ("base_all", "model_correct", "loss", "residual", "quality_control"):
             assert row[name] == pytest.approx(getattr(wanted, name))
-        assert row["computable_base"], row["computable_model"] == wanted.computable
+        assert (row["computable_base"], row["computable_model"]) == wanted.computable
         assert row["lineage"] == "full and short"
     assert not rows(found, task="story")
 
