@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from divfast import engine
+from divfast.decomposition import of_unequal_size
 from divfast.dumps import Progress
 from divfast.errors import MetricError, nearest
 from divfast.output import check_folder
@@ -206,6 +207,9 @@ def _tables(
         if 0 < len(unvoted) < len(judged):
             told = f"{', '.join(unvoted)}: no answers, and so not in the averages of majority and mv_gain."
             remarks += [] if told in remarks else [told]
+    taken_apart = [] if of_means else [row["metric"] for row in rows["decomposition"]]
+    if (told := of_unequal_size(taken_apart)) is not None:
+        remarks.append(f"Decomposition: {told}")
     if plan.factors:
         rows["factors"] = values.table_of_factors(all_grids, plan.factors, seed)
     return {name: _table(found, of_means) for name, found in rows.items() if found}
