@@ -215,7 +215,7 @@ def of_unequal_size(columns: Iterable[str]) -> str | None:
     Examples
     --------
     >>> of_unequal_size(["cosine", "vendi", "vendi@k=4"])
-    'vendi depends on how many samples there are, and fewer are right than there are in all: compare at equal size (@k).'
+    'vendi depends on K, and not all samples are right: compare at equal size (@k).'
     """
     found = [
         name
@@ -225,10 +225,7 @@ def of_unequal_size(columns: Iterable[str]) -> str | None:
     if not found:
         return None
     verb = "depends" if len(found) == 1 else "depend"
-    return (
-        f"{', '.join(found)} {verb} on how many samples there are, and fewer are right than there are in all: compare at "
-        "equal size (@k)."
-    )
+    return f"{', '.join(found)} {verb} on K, and not all samples are right: compare at equal size (@k)."
 
 
 def _parts(means: Floats) -> Floats:

@@ -129,7 +129,7 @@ def test_what_depends_on_k_is_named():
     """As `compare` refuses it at unequal K: of 10 samples perhaps 2 are right."""
     assert of_unequal_size(["cosine", "accuracy", "ead@k=2"]) is None
     told = of_unequal_size(["cosine", "ead", "ead", "vendi:q=2", "ead@k=2"])
-    assert told.startswith("ead, vendi:q=2 depend on how many samples there are")
+    assert told.startswith("ead, vendi:q=2 depend on K")
 
 
 def test_bad_input_is_one_sentence(dumps, tmp_path):
@@ -147,7 +147,7 @@ def test_command(dumps):
 
     table = run("-m", "distinct:n=1")
     assert table.exit_code == 0
-    assert table.stderr.startswith("distinct:n=1 depends on how many samples there are, and fewer are right")
+    assert table.stderr.startswith("distinct:n=1 depends on K, and not all samples are right")
     assert "3 of 4" in table.stdout
     assert "base correct: distinct:n=1|scope:prompt|groups:4|rows:7|where:correct|" in table.stdout
     entries = json.loads(run("-m", "distinct:n=1", "--format", "json").stdout)["results"]

@@ -248,38 +248,6 @@ def test_threads_and_blocks_change_nothing(tmp_path, name):
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "one", "other"),
-    [
-        ("exact", {"gold": ["a", "b"]}, {"gold": ["a", "c"]}),
-        ("labels", {"correct": [True, False]}, {"correct": [True, True]}),
-        (
-            "ifeval",
-            *(
-                {"instruction_id_list": ["length_constraints:number_words"], "kwargs": [{"num_words": n}]}
-                for n in (1, 2)
-            ),
-        ),
-    ],
-)
-def test_what_samples_are_judged_by_is_in_the_signature(tmp_path, name, one, other):
-    """All of it, not only what the verdicts repeat of it as expected."""
-    made = []
-    for columns in (one, other, one):
-        path = write(tmp_path / "dump.jsonl", (["a", "c"], columns))
-        made.append(str(verify(path, name, tmp_path / "out.jsonl").signature))
-    assert made[0] == made[2] != made[1]
-
-
-def test_tests_are_in_the_signature():
-    made = []
-    for tests in ("assert f(1) == 1", "assert f(2) == 2"):
-        tally = verified._Tally(find_verifier("code"), Settings())
-        tally.ask([Question(["def f(x): return 1"], {"tests": tests})])
-        made.append(tally._gold)
-    assert made[0] != made[1]
-
-
 def test_a_line_per_sample_is_grouped(tmp_path):
     lines = [
         {"id": "a", "output": text, "ok": ok, "gold": "x"} for text, ok in (("x", 1), ("y", 0), ("x", 1))
