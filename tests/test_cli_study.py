@@ -58,7 +58,7 @@ def test_summary(file, tmp_path):
     assert "*" in line
     assert "@k=2" not in done.stdout
     remark, scored, *_ = done.stderr.splitlines()
-    assert remark.startswith("Decomposition: distinct:n=1 depends on K")
+    assert remark.startswith("Decomposition: unique, distinct:n=1 depend on K, and")
     assert scored == "Scored 4 dumps; 0 were known."
     assert done.stderr.splitlines()[-1].startswith(f"Wrote {tmp_path / 'out'}: ")
     assert run(file, "-o", tmp_path / "out").stderr.splitlines()[1] == "Scored 0 dumps; 4 were known."
