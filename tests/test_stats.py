@@ -143,6 +143,14 @@ def test_columns_share_their_flips_and_keep_their_seed():
     assert sign_flip_p([one], seed=4) != sign_flip_p([one], seed=5)
 
 
+def test_columns_at_a_time_change_nothing(monkeypatch):
+    columns = [np.random.default_rng(i).normal(0.1, 1, 40) for i in range(7)]
+    columns[3][:30] = np.nan
+    together = sign_flip_p(columns, seed=5, flips=999)
+    monkeypatch.setattr("divfast.stats._SUMS", 2000)
+    assert sign_flip_p(columns, seed=5, flips=999) == together
+
+
 def test_p_is_uniform_where_there_is_no_difference():
     random = np.random.default_rng(1)
     p = np.array(sign_flip_p([random.normal(size=11) for _ in range(2000)]))
