@@ -208,8 +208,8 @@ def _tables(
             told = f"{', '.join(unvoted)}: no answers, and so not in the averages of majority and mv_gain."
             remarks += [] if told in remarks else [told]
     taken_apart = [] if of_means else [row["metric"] for row in rows["decomposition"]]
-    if (told := of_unequal_size(taken_apart)) is not None:
-        remarks.append(f"Decomposition: {told}")
+    if (unequal := of_unequal_size(taken_apart)) is not None:
+        remarks.append(f"Decomposition: {unequal}")
     if plan.factors:
         rows["factors"] = values.table_of_factors(all_grids, plan.factors, seed)
     return {name: _table(found, of_means) for name, found in rows.items() if found}
