@@ -22,7 +22,8 @@ OUTPUTS = [
 ]  # fmt: skip
 GOLDS = {
     "text": "7", "list": ["7", "8"], "number": 7, "float": 7.5, "null": None, "empty": "", "none": [],
-    "object": {"a": 1}, "mixed": ["7", None], "true": True, "digits": "٧", "rtl": "שבע", "separator": "7\u2028", "half": r"$\frac{1}{2}$",
+    "object": {"a": 1}, "mixed": ["7", None], "true": True, "digits": "٧", "rtl": "שבע",
+    "separator": "7\u2028", "half": r"$\frac{1}{2}$",
     "huge": "1e400", "comma": "1,234.50", "open": r"\boxed{\frac{1}{2", "braces": "{" * 500, "long": "9" * 5000,
 }  # fmt: skip
 WITHOUT = {"null": "no gold", "none": "no gold", "object": "gold is not text", "mixed": "gold is not text"}
