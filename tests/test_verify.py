@@ -83,10 +83,10 @@ def test_integers_are_what_the_parser_makes_of_them():
     pytest.importorskip("math_verify")
     from divfast.quality import math
 
-    texts = ["0", "-0", "7", "-12", "007", "1000", "123456789012345678", "-99", "360", "2024"]
+    texts = ["0", "7", "-12", "1000", "123456789012345678", "-99", "360", "2024"]
     for text in texts:
         assert math._integer(text) == math._parse(text) == math._parse(rf"\boxed{{{text}}}"), text
-    for text in ("", "-", "1.0", "+3", "1,000", "1e3", "٧", "7\n", " 7", "--7", "1 2"):
+    for text in ("", "-", "-0", "007", "1.0", "+3", "1,000", "1e3", "٧", "7\n", " 7", "--7", "1 2"):
         assert math._integer(text) == []
     import math_verify
 

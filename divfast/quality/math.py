@@ -24,7 +24,7 @@ from divfast.quality.verifiers import (
 _LONGEST = 1000
 # Nor is one worked out that has a higher power: it may have more digits than there is room for.
 _EXPONENT = 100
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 def check(settings: Settings) -> None:
