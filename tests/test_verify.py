@@ -79,6 +79,23 @@ def test_math(gold, right, wrong):
     assert correct("math", [*right, *wrong], gold) == [True] * len(right) + [False] * len(wrong)
 
 
+def test_integers_are_what_the_parser_makes_of_them():
+    pytest.importorskip("math_verify")
+    from divfast.quality import math
+
+    texts = ["0", "7", "-12", "1000", "123456789012345678", "-99", "360", "2024"]
+    for text in texts:
+        assert math._integer(text) == math._parse(text) == math._parse(rf"\boxed{{{text}}}"), text
+    for text in ("", "-", "-0", "007", "1.0", "+3", "1,000", "1e3", "٧", "7\n", " 7", "--7", "1 2"):
+        assert math._integer(text) == []
+    import math_verify
+
+    for gold in texts:
+        for other in texts:
+            one, two = math._parse(gold), math._parse(other)
+            assert math._same(one, two) == math_verify.verify(one, two, timeout_seconds=None)
+
+
 def test_math_writes_equal_answers_alike():
     pytest.importorskip("math_verify")
     halves = [r"\boxed{\frac12}", r"\boxed{0.5}", r"\boxed{50\%}", "1/2"]
@@ -216,7 +233,7 @@ def test_dump_is_written_again_with_its_columns(tmp_path):
         ([], {"gold": "[1]", "references": ["x"], "correct": [], "task": "t", "model": "m"}),
         (["42", "é"], {"gold": 42, "task": "t", "model": "m", "tests": {"k": [1]}}),
     )
-    done = verify(path, "exact", tmp_path / "out.jsonl.gz", keep=["level"])
+    done = verify(path, "exact", tmp_path / "out.jsonl.gz")
     first, second, third = records(tmp_path / "out.jsonl.gz")
     assert first == {
         "input_id": "0", "prompt": "0?", "outputs": ["a", "", "b"], "scores": [1, 2.5, None], "gold": "a",
@@ -228,7 +245,7 @@ def test_dump_is_written_again_with_its_columns(tmp_path):
     assert (done.prompts, done.samples, done.correct, done.incorrect, done.unparseable) == (3, 5, 2, 3, 1)
     assert done.accuracy == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert done.run["dumps"][0]["counts"] == {"null_outputs": 1}
-    again = verify(tmp_path / "out.jsonl.gz", "exact", tmp_path / "again.jsonl.gz", keep=["level"])
+    again = verify(tmp_path / "out.jsonl.gz", "exact", tmp_path / "again.jsonl.gz")
     assert (tmp_path / "again.jsonl.gz").read_bytes() == (tmp_path / "out.jsonl.gz").read_bytes()
     assert str(again.signature) == str(done.signature)
     report = divfast.score(tmp_path / "out.jsonl.gz", ["accuracy", "majority"])
@@ -314,11 +331,11 @@ def test_a_run_that_fails_leaves_its_verdicts_and_no_dump(tmp_path, monkeypatch)
         (
             {"solution_text": "1"},
             {},
-            "no gold or references to compare with; the fields of its first record are",
+            'needs the field "gold" or "references", and no record has one; the fields of its first record are',
         ),
-        ({"gold": "1"}, {"gold": "answer"}, "no answer to compare with"),
+        ({"gold": "1"}, {"gold": "answer"}, 'needs the field "answer", and no record'),
         ({"gold": "1", "scores": [1, 2]}, {}, '"scores" has 2 values for 1 outputs'),
-        ({"gold": "1"}, {"verifier": "labels"}, "there is no correct to compare with"),
+        ({"gold": "1"}, {"verifier": "labels"}, 'labels needs the field "correct", and no record'),
         ({"ok": ["maybe"]}, {"verifier": "labels", "labels": "ok"}, "neither true nor false"),
         ({"gold": "1"}, {"verifier": "regex"}, "regex needs a pattern"),
         ({"gold": "1"}, {"verifier": "regex", "pattern": "("}, "no regular expression"),
