@@ -74,7 +74,6 @@ if TYPE_CHECKING:
     help="auto: bubblewrap, else namespaces. rlimits: limits alone, for a machine that may be harmed.",
 )
 @options.programs_in_samples
-@click.option("--keep", multiple=True, metavar="NAME", help="A further field to write again; repeatable.")
 @options.seed("bootstrap interval")
 @options.reading
 @options.join
@@ -91,7 +90,7 @@ if TYPE_CHECKING:
 def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | None, **settings: Any) -> None:
     """Judge every sample right or wrong.
 
-    The dump is written again, with the verdicts.
+    The dump is written again with all its fields, and with the verdicts.
 
     The new dump has a field correct with a verdict for every output, and why: extracted is the answer that was found
     in it, expected what it was compared with, error what went wrong. Then score its accuracy, pass@k and majority

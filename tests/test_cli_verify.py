@@ -95,12 +95,12 @@ def test_options_reach_the_library(tmp_path, monkeypatch):
 
     monkeypatch.setattr(verified, "verify", noting)
     path = dump(tmp_path / "d.jsonl")
-    words = "--as regex --pattern (x) --gold g --json-field j --limit 2 --keep a --keep b --seed 3 --labels l"
+    words = "--as regex --pattern (x) --gold g --json-field j --limit 2 --seed 3 --labels l"
     words += " --preset paper --reader jsonl --memory 1MB --threads 2 --on-error skip"
     run(path, *words.split(), "-o", tmp_path / "o.jsonl")
     assert seen["source"] == [Path(path)]
-    assert {key: seen[key] for key in ("verifier", "pattern", "gold", "json_field", "limit", "keep", "seed")} == {
-        "verifier": "regex", "pattern": "(x)", "gold": "g", "json_field": "j", "limit": 2.0, "keep": ("a", "b"),
+    assert {key: seen[key] for key in ("verifier", "pattern", "gold", "json_field", "limit", "seed")} == {
+        "verifier": "regex", "pattern": "(x)", "gold": "g", "json_field": "j", "limit": 2.0,
         "seed": 3,
     }  # fmt: skip
     assert (seen["labels"], seen["preset"], seen["reader"], seen["memory"]) == ("l", "paper", "jsonl", 10**6)

@@ -307,9 +307,9 @@ def test_verdicts_are_written_and_taken_up_again(tmp_path, monkeypatch):
     real = verified._record
     monkeypatch.setattr(verified, "_record", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        verify(path, "ifeval", tmp_path / "out.jsonl", keep=["correct_loose"])
+        verify(path, "ifeval", tmp_path / "out.jsonl")
     monkeypatch.setattr(verified, "_record", real)
-    done = verify(path, "ifeval", tmp_path / "out.jsonl", keep=["correct_loose"])
+    done = verify(path, "ifeval", tmp_path / "out.jsonl")
     assert done.run["prompts_resumed"] == 2
     first, second = records(tmp_path / "out.jsonl")
     assert (
