@@ -123,9 +123,6 @@ class Many(click.ParamType[str | int]):
 )
 @click.option("--no-cache", is_flag=True, help="Do not keep answers on disk, and do not look there.")
 @click.option("--explain", is_flag=True, help="For one dump: also write what the judge said.")
-@click.option(
-    "--keep", multiple=True, metavar="NAME", help="For one dump: a further field to write again; repeatable."
-)
 @options.seed("bootstrap interval")
 @options.reading
 @options.memory
@@ -154,9 +151,9 @@ def judge(
     """Let a language model score samples, or say which are better.
 
     For what no verifier can tell right from wrong. With one dump, every sample gets a score from 1 to 10, and the dump
-    is written again with a field scores. With two, the judge says for each prompt which sample it prefers, once in
-    either order, and what is printed is how often the first dump wins. The references of a data set may stand in for a
-    second dump.
+    is written again with all its fields and a field scores. With two, the judge says for each prompt which sample it
+    prefers, once in either order, and what is printed is how often the first dump wins. The references of a data set
+    may stand in for a second dump.
 
     A dump of divfast generate --task is judged as its task says, unless --rubric, --against-references or --template
     say otherwise: summaries against their references, WildBench with its checklists.
@@ -239,7 +236,7 @@ def _compare(dumps: tuple[str, ...], asked: Any, settings: Mapping[str, Any]) ->
 
 
 # Options that only one of the two ways takes.
-_OF_ONE = ("rubric", "samples", "explain", "keep")
+_OF_ONE = ("rubric", "samples", "explain")
 _OF_TWO = ("pairs",)
 
 

@@ -85,6 +85,40 @@ def test_what_a_study_lacks(tiny, data, tmp_path):
     assert {dump: dump.read_bytes() for dump in dumps} == before
 
 
+def test_one_model_that_is_missing_leaves_the_others(tiny, data, tmp_path):
+    study = tmp_path / "study.yaml"
+    text = STUDY.format(model=tiny).replace(
+        "models:\n", f"models:\n  gone: {{model: {tmp_path}/gone, prompt: raw}}\n"
+    )
+    study.write_text(text.replace("{base: base}", "{base: [gone, base]}"), encoding="utf-8")
+    words = ["generate", "--study", study, "--data", tmp_path / "{task}.jsonl"]
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 1
+    assert done.stdout.count("(6 drawn now") == 6
+    *told, error, _ = done.stderr.splitlines()[-4:]
+    for line, temperature in zip(told, ("0.7", "1.0"), strict=True):
+        assert line.startswith(
+            f"Not drawn: {tmp_path}/dumps/gone/gsm8k@{temperature}.jsonl: {tmp_path}/gone: "
+        )
+        assert "there is no such folder" in line
+    assert error == f"Error: {study}: 2 of 8 dumps of the study are not complete."
+    # A library call ends with the first, unless it says what to do.
+    with pytest.raises(DivfastError, match="no such folder"):
+        list(generate_study(study, model="gone", data=str(data)))
+
+
+def test_what_a_study_says_wrongly_is_told_before_anything_is_drawn(tiny, data, tmp_path):
+    study = tmp_path / "study.yaml"
+    for wrong, said_ in (
+        (("prompt: chat, think: false", "prompt: chatty"), "says prompt: chatty"),
+        (("gsm8k: {verify: gsm8k}", "gsm8k: {}\n  gsm9k: {}"), "unknown task 'gsm9k'"),
+    ):
+        study.write_text(STUDY.format(model=tiny).replace(*wrong), encoding="utf-8")
+        done = CliRunner().invoke(main, ["generate", "--study", str(study), "--data", str(data)])
+        assert (done.exit_code, said_ in done.stderr) == (1, True), done.output
+        assert not (tmp_path / "dumps").exists()
+
+
 def test_a_task_file_stands_beside_the_study(tiny, tmp_path, monkeypatch):
     (tmp_path / "sums.yaml").write_text(SUMS.replace("config: easy\n", ""))
     lines(tmp_path / "sums.jsonl")

@@ -211,7 +211,7 @@ def load_tokenizer(model: str, revision: str | None = None, trust_remote_code: b
     folder = Path(model)
     if not folder.is_dir() and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
         raise ModelError(
-            "there is no such folder, and no model on the hub is called so.",
+            "its tokenizer cannot be loaded: there is no such folder, and no model on the hub is called so.",
             where=model,
             remedy="Check the path.",
         )

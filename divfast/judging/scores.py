@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from divfast.judging.shown import (
 from divfast.judging.templates import Template, fields_of, find_template
 from divfast.judging.verdicts import score_verdict
 from divfast.output import write_whole
-from divfast.quality.rewriting import opened, questions_of, record_again
+from divfast.quality.rewriting import NAMED, lines_again, opened, questions_of
 from divfast.quality.verifiers import Question
 from divfast.readers import Blocks, find_dumps, read
 from divfast.readers.records import META_FIELDS, PER_PROMPT_FIELDS, PER_SAMPLE_FIELDS
@@ -43,9 +42,7 @@ from divfast.samples import Samples
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 
 RUBRICS = ("auto", "score", "checklist", "reference")
-# What divfast verify has written is kept too.
-_KEPT = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *COLUMNS, "extracted", "expected", *META_FIELDS)
-_KEPT_OF_SAMPLES = ("extracted",)
+# Instead of what an earlier run wrote there.
 _WRITTEN = ("scores", "judge_said")
 
 
@@ -118,7 +115,6 @@ def score_samples(
     gold: str | None = None,
     samples: int | None = None,
     explain: bool = False,
-    keep: Sequence[str] = (),
     seed: int = 0,
     memory: int | None = None,
     progress: Progress | None = None,
@@ -133,8 +129,8 @@ def score_samples(
     judge : LanguageJudge
         See `divfast.judging.judge.open_language_judge`.
     output : str or Path
-        A file of JSON Lines, as `divfast.quality.verified.verify` writes it, with ``scores``: a number from 1 to 10 for
-        every sample, null where there is none.
+        A file of JSON Lines, as `divfast.quality.verified.verify` writes it: all fields of the dump, and ``scores``, a
+        number from 1 to 10 for every sample, null where there is none.
     rubric : {"auto", "score", "checklist", "reference"}
         With ``checklist`` the judge goes through the questions of that column of the dump first, with ``reference`` it
         holds each sample against the references of its prompt; prompts without are left out. ``auto`` takes the
@@ -147,8 +143,6 @@ def score_samples(
         Only the first so many of every prompt.
     explain : bool
         Write what the judge said as well, as ``judge_said``.
-    keep : sequence of str
-        Further columns of the dump to write again.
     seed : int
         Of the bootstrap.
     memory, progress, **reading
@@ -176,13 +170,14 @@ def score_samples(
     dumps = [source] if isinstance(source, (str, Path)) else list(source)
     check_files(dumps, output, None, join=True)
     own = () if gold is None else (gold,)
-    kept = [name for name in dict.fromkeys([*_KEPT, *own, *keep]) if name not in _WRITTEN]
+    known = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *COLUMNS, *own)
+    kept = [name for name in dict.fromkeys(known) if name not in _WRITTEN]
     with engine.use_memory(memory):
         blocks = read(
             find_dumps(dumps),
-            columns=[*kept, "scores"],
-            sample_columns=_KEPT_OF_SAMPLES,
+            columns=kept,
             as_json=True,
+            all_but=[*NAMED, *kept, *_WRITTEN],
             **{**block_limits(memory), **reading},
         )
         reader = iter(blocks)
@@ -194,18 +189,23 @@ def score_samples(
         def write(temporary: Path) -> None:
             with opened(temporary, Path(output)) as file:
                 for block in chain([first], reader):
-                    for question, said in asking.block(block, blocks.name, progress):
-                        record = record_again(question, kept, blocks.meta)
-                        record["scores"] = [one and one.verdict for one in said]
-                        if explain:
-                            record["judge_said"] = [one and one.text for one in said]
-                        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    questions = list(questions_of(block))
+                    said = asking.block(block, questions, blocks.name, progress)
+                    file.writelines(
+                        lines_again(block, questions, (_added(one, explain) for one in said), kept)
+                    )
             for name in asking.needs:
                 if asking.counts[name] == asking.counts["samples"]:
                     raise _lacking(name, gold, blocks.name)
 
         write_whole({Path(output): write})
     return asking.result(blocks, seed, rubric, time.perf_counter() - started)
+
+
+def _added(said: Sequence[Said[float] | None], explain: bool) -> dict[str, Any]:
+    """Return what is written of the samples of a prompt."""
+    added: dict[str, Any] = {"scores": [one and one.verdict for one in said]}
+    return added | ({"judge_said": [one and one.text for one in said]} if explain else {})
 
 
 def _rubric(first: Samples, template: str | Path | None) -> str:
@@ -239,11 +239,10 @@ class _Asking:
         self._print = 0
 
     def block(
-        self, block: Samples, name: str, progress: Progress | None
-    ) -> Iterator[tuple[Question, list[Said[float] | None]]]:
-        """Yield every prompt of a block, and what was said of its samples; None where nothing was asked."""
+        self, block: Samples, questions: Sequence[Question], name: str, progress: Progress | None
+    ) -> Iterator[list[Said[float] | None]]:
+        """Yield what was said of the samples of every prompt of a block; None where nothing was asked."""
         self._print = _core.fingerprint(block.text.values, block.text.offsets, block.groups, self._print)
-        questions = list(questions_of(block))
         asked: list[list[str]] = []
         for question in questions:
             request = request_of(question)
@@ -265,7 +264,7 @@ class _Asking:
             self.counts["judged"] += len(mine)
             self.counts["scored"] += len(scores)
             self._means.append(float(np.mean(scores)) if scores else np.nan)
-            yield question, [*mine, *[None] * (len(question.outputs) - len(mine))]
+            yield [*mine, *[None] * (len(question.outputs) - len(mine))]
 
     def _beside(self, question: Question) -> dict[str, str]:
         """Return what the question needs beside the prompt, as far as the dump has it."""
