@@ -132,5 +132,31 @@ def test_what_is_no_conversation_is_a_prompt():
     for prompt in ("[{", '[{"role": 1}]', '[{"a": "b"}]', "[]", "[{]", None, ""):
         assert request_of(Question([], prompt=prompt)) == prompt
     parts = [{"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": "Two"}]}]
-    assert request_of(Question([], {"messages": parts}, prompt="x")) == "OneTwo"
+    assert request_of(Question([], {"messages": parts})) == "OneTwo"
+    # A reader may know more of a single message, such as its attachments.
+    assert request_of(Question([], {"messages": parts}, prompt="x")) == "x"
+    assert request_of(Question([], prompt=json.dumps(parts))) == "OneTwo"
+
+
+def test_conversations_in_logs_of_others(tmp_path):
+    talk = turns("Name a tree.", "Oak.", "Another?")
+    sample = {"id": "a", "epoch": 1, "input": talk, "target": "Elm"}
+    sample["output"] = {"choices": [{"message": {"content": "Ash"}, "stop_reason": "stop"}]}
+    log = {"version": 2, "status": "success", "eval": {"task": "t", "model": "m"}, "samples": [sample]}
+    inspect = tmp_path / "log.json"
+    inspect.write_text(json.dumps(log))
+    harness = tmp_path / "samples_t.jsonl"
+    harness.write_text(
+        json.dumps(
+            {"doc_id": 0, "doc": {}, "target": "Elm", "arguments": {"gen_args_0": {"arg_0": talk}},
+             "resps": [["Ash"]], "filtered_resps": ["Ash"]}
+        ) + "\n"
+    )  # fmt: skip
+    shown_ = []
+    for path in (inspect, harness):
+        with Server(length) as server:
+            scored(server, path, tmp_path / "out.jsonl", judge={"cache": False})
+            shown_ += asked(server, "request")
+    assert len(shown_) == 2
+    assert all("Oak." in text and text.count("<message from=") == 3 for text in shown_)
     assert references_of(Question([], {"references": {"a": 1}})) == ['{"a": 1}']

@@ -41,11 +41,11 @@ def request_of(question: Question) -> str | None:
     Who are you?
     </message>
     """
-    turns = _turns(question.columns.get(CONVERSATION)) or _turns(_as_list(question.prompt))
-    if not turns:
-        return question.prompt
-    if len(turns) == 1:
-        return turns[0][1]
+    # A prompt that is a list of messages is what was asked; else they stand beside it.
+    turns = _turns(_as_list(question.prompt)) or _turns(question.columns.get(CONVERSATION)) or []
+    if len(turns) < 2:
+        is_list = question.prompt is None or _as_list(question.prompt) is not None
+        return turns[0][1] if turns and is_list else question.prompt
     shown = [f'<message from="{role}">\n{content}\n</message>' for role, content in turns]
     return "\n\n".join(["A conversation, of which the last message is to be answered:", *shown])
 
