@@ -182,10 +182,12 @@ def judge(
         return
     if base_url is None:
         raise click.UsageError("name the server of the judge: --base-url http://HOST:PORT/v1.")
-    from divfast.judging.ways import find_way
+    from divfast.judging.ways import check_one_task, find_way
 
     named = find_way(dumps, task)
     way = named.settled(dumps, **said)
+    if task is None and named.how is not None and not any(said.values()):
+        check_one_task(dumps, **{name: settings[name] for name in options.READING})
     _refuse_of_the_other(len(dumps), way)
     if remark := _remark(named, way, said):
         click.echo(remark, err=True)

@@ -9,6 +9,8 @@ from divfast.cli import main
 from divfast.errors import DivfastError
 from divfast.generation.study_runs import generate_study
 from generating import TINY, assert_finished, records
+from judging import longer
+from openai_server import Server
 from sums import SUMS, lines
 
 pytestmark = pytest.mark.model
@@ -62,6 +64,25 @@ def test_from_a_task_to_scores(tiny, data, tmp_path):
     said("verify", dump, "--as", "gsm8k", "-o", verified)
     assert {record["expected"] for record in records(verified)} == {"0", "2", "4", "6", "8"}
     assert "accuracy" in said("score", verified, "-m", "accuracy", "-m", "distinct:n=1")
+
+
+def test_a_dump_is_judged_as_its_task_says(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIVFAST_CACHE", str(tmp_path / "cache"))
+    data, dump = tmp_path / "xsum.jsonl", tmp_path / "dump.jsonl"
+    rows = [{"document": f"News {i}.", "summary": f"Short {i}.", "id": i} for i in range(3)]
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    drawing = ["--engine", "transformers", "--task", "xsum", "--data", data, "--max-tokens", "40", "-k", "2"]
+    said("generate", "--model", tiny, "--raw", *drawing, "-o", dump)
+    with Server(longer) as server:
+        out = said("judge", dump, "--base-url", server.url)
+        assert all("better summary" in body["messages"][0]["content"] for body in server.asked)
+        said(
+            "judge", dump, "--base-url", server.url, "--rubric", "reference", "-o", tmp_path / "scored.jsonl"
+        )
+    assert "dump against references" in out
+    before, after = records(dump), records(tmp_path / "scored.jsonl")
+    assert [{name: record[name] for name in record if name != "scores"} for record in after] == before
+    assert all(len(record["scores"]) == 2 for record in after)
 
 
 def test_what_a_study_lacks(tiny, data, tmp_path):

@@ -133,6 +133,28 @@ def test_a_task_of_ones_own_brings_its_question(tmp_path):
         assert sentence in str(caught.value)
 
 
+def test_a_dump_of_ones_own_task_names_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sums.yaml").write_text(f"{SUMS}judge: {{how: reference}}")
+    for drawn, how in (("tasks/sums.yaml", "reference"), ("tasks/gone.yaml", None), ("sums", None)):
+        path = dump(tmp_path / "d.jsonl", [["a"]], task=["sums"], generation=[{"prompts": drawn}])
+        assert find_way([path]).how == how
+    # A file does not take the place of a task that there is.
+    (tmp_path / "xsum.yaml").write_text(f"{SUMS}judge: {{how: score}}")
+    path = dump(tmp_path / "d.jsonl", [["a"]], task=["xsum"], generation=[{"prompts": "xsum.yaml"}])
+    assert find_way([path]).how == "pair"
+
+
+def test_several_tasks_in_one_dump_are_not_judged_as_the_first(tmp_path):
+    path = dump(tmp_path / "d.jsonl", [["a"], ["b"]], task=["wildbench", "xsum"], checklist=[["Q"], None])
+    with Server(length) as server:
+        done = run(path, "--base-url", server.url)
+        assert (done.exit_code, server.asked) == (1, [])
+        assert f"Error: {path}: holds samples of several tasks" in done.stderr
+        assert run(path, "--base-url", server.url, "--rubric", "score").exit_code == 0
+
+
 def test_the_judge_of_a_task_is_taken_among_several(xsum):
     with Server(longer, models=["other", "gpt-4.1-mini"]) as server:
         done = run(xsum, "--base-url", server.url)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from divfast.errors import MetricError
-from divfast.generation.task import all_tasks, find_task
+from divfast.generation.task import SUFFIXES, all_tasks, find_task
 from divfast.judging.templates import fields_of
-from divfast.readers.fields import Malformed
+from divfast.readers import find_dumps, read
+from divfast.readers.fields import Malformed, dig
 from divfast.readers.source import Source
 
 
@@ -104,22 +106,40 @@ def find_way(dumps: Sequence[str | Path], task: str | None = None) -> Way:
         named = list(dict.fromkeys(name for name in map(task_of, dumps) if name is not None))
         if len(named) != 1:
             return Way()
-        if named[0] not in all_tasks():
-            return Way(unknown=named[0])
         task = named[0]
+        if task not in all_tasks() and not Path(task).is_file():
+            return Way(unknown=task)
     found = find_task(task)
     said = found.judge
     return Way(found.name, said.get("how"), said.get("against"), said.get("prompt"), said.get("model"))
 
 
 def task_of(dump: str | Path) -> str | None:
-    """Return the task that the first record of a dump names; None where it names none."""
+    """Return the task that the first record of a dump names, or its file where that is there; None for none."""
     if str(dump) == "-" or not Path(dump).is_file():
         return None
     source = Source(dump)
     try:
-        named = source.first_record
-        found = None if named is None else named.get("task")
+        first = source.first_record or {}
+        found, drawn = first.get("task"), dig(first.get("generation"), "prompts")
     except Malformed:
         return None
-    return found if isinstance(found, str) and found else None
+    if not isinstance(found, str) or not found:
+        return None
+    # divfast generate notes what it was given, which for a task of one's own is a path.
+    path = Path(drawn) if isinstance(drawn, str) else None
+    is_file = path is not None and path.suffix in SUFFIXES and path.stem == found and path.is_file()
+    return str(path) if is_file and found not in all_tasks() else found
+
+
+def check_one_task(dumps: Sequence[str | Path], **reading: Any) -> None:
+    """Raise `MetricError` where a dump holds samples of several tasks, which one way would not fit."""
+    for dump in dumps:
+        blocks = read(find_dumps([dump]), columns=(), **reading)
+        for _ in blocks:
+            if blocks.meta.get("task", "") is None:
+                raise MetricError(
+                    "holds samples of several tasks, which are judged in different ways.",
+                    where=blocks.name,
+                    remedy="Judge one task at a time, or say --rubric score to score all in one way.",
+                )
