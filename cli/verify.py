@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     help="Field with the right answer, or a list of them. Default: gold, else references; for code tests.",
 )
 @click.option(
+    "--problems",
+    metavar="FILE",
+    type=click.Path(),
+    help="File of the problems (JSON Lines, JSON or Parquet, such as HumanEval.jsonl.gz): what a prompt lacks, its "
+    "answer or its tests, is taken from the record there that has its id.",
+)
+@click.option(
     "--loose",
     is_flag=True,
     help="For ifeval: correct is the loose verdict, which also tries the sample without its first line, its last line "

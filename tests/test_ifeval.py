@@ -348,7 +348,7 @@ def test_columns_of_the_authors_file_are_kept(tmp_path):
     [
         ({"loose": True, "preset": "paper"}, "the preset paper has no loose rule"),
         ({"loose": True, "verifier": "exact"}, "a loose rule is for ifeval"),
-        ({"columns": {"gold": "1"}}, "no tests or instruction_id_list or kwargs to compare with"),
+        ({"columns": {"gold": "1"}}, 'ifeval needs the field "tests", "instruction_id_list" or "kwargs"'),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, options, message):

@@ -21,6 +21,7 @@ from divfast.dumps import Progress, block_limits
 from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
+from divfast.quality.problems import Problems
 from divfast.quality.rewriting import NAMED, lines_again, opened, questions_of
 from divfast.quality.verification import Verification
 from divfast.quality.verifiers import (
@@ -54,6 +55,7 @@ def verify(
     pattern: str | None = None,
     labels: str = "correct",
     gold: str | None = None,
+    problems: str | Path | None = None,
     json_field: str | None = None,
     loose: bool = False,
     limit: float | None = None,
@@ -90,6 +92,9 @@ def verify(
     gold : str, optional
         The column with the right answer, or a list of them, instead of ``gold`` and ``references``; for ``code`` that
         with the tests, instead of ``tests``.
+    problems : str or Path, optional
+        A file of the problems, JSON Lines, a JSON list or Parquet, from which what a prompt of the dump lacks is taken
+        by its id: the right answer, the tests, the prompt itself.
     json_field : str, optional
         Judge this field of samples that are JSON objects.
     loose : bool
@@ -161,11 +166,17 @@ def verify(
             **{**block_limits(memory), **reading},
         )
         tally = _Tally(chosen, settings)
+        known_problems = None
+        if problems is not None:
+            names = {name: reading.get(name) for name in ("id_field", "prompt_field")}
+            known_problems = Problems(problems, [*needed, *chosen.beside], **names)
 
         def write(temporary: Path) -> None:
             with opened(temporary, Path(output)) as file:
-                file.writelines(_lines(blocks, tally, kept, gold, Path(output), progress))
+                file.writelines(_lines(blocks, tally, kept, gold, known_problems, Path(output), progress))
             if tally.found == 0:
+                if known_problems is not None:
+                    known_problems.check(blocks.name)
                 raise _lacking(blocks, chosen.name, [*needed, *sample_columns], paths[0])
 
         write_whole({Path(output): write})
@@ -198,6 +209,7 @@ def _lines(
     tally: _Tally,
     kept: Sequence[str],
     gold: str | None,
+    problems: Problems | None,
     output: Path,
     progress: Progress | None,
 ) -> Iterator[str]:
@@ -209,6 +221,8 @@ def _lines(
             for block in blocks:
                 found: list[list[Verdict]] = []
                 questions = list(questions_of(block))
+                if problems is not None:
+                    questions = [problems.completed(one) for one in questions]
                 asked = questions if gold is None else [_with_gold(one, gold, tally) for one in questions]
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
@@ -345,9 +359,11 @@ def _lacking(blocks: Blocks, verifier: str, wanted: Sequence[str], path: Path) -
     """Return what to say where no sample could be judged for want of a column."""
     first = None if str(path) == "-" else Source(path).first_record
     there = f"; the fields of its first record are {', '.join(map(str, first))}" if first else ""
-    option = "--labels" if verifier == "labels" else "--gold"
+    *others, last = (f'"{name}"' for name in wanted)
+    names = f"{', '.join(others)} or {last}" if others else last
+    remedy = "Name the field with --labels NAME."
+    if verifier != "labels":
+        remedy = "Name the field with --gold NAME, or a file that has it for every id with --problems FILE."
     return DataError(
-        f"there is no {' or '.join(wanted)} to compare with{there}.",
-        where=blocks.name,
-        remedy=f"Name the field that {verifier} needs with {option}.",
+        f"{verifier} needs the field {names}, and no record has one{there}.", where=blocks.name, remedy=remedy
     )
