@@ -28,14 +28,15 @@ def adapter_rank(adapter: str) -> int:
         Where it is not there, or is no adapter.
     """
     said = _config(adapter)
-    ranks = said.get("r"), *_values(said.get("rank_pattern"))
-    if not all(isinstance(rank, int) and not isinstance(rank, bool) and rank > 0 for rank in ranks):
+    ranks = (said.get("r"), *_values(said.get("rank_pattern")))
+    known = [rank for rank in ranks if isinstance(rank, int) and not isinstance(rank, bool) and rank > 0]
+    if len(known) < len(ranks):
         raise ModelError(
             f"its {_CONFIG} names no rank (r).",
             where=adapter,
             remedy="Name an adapter that peft has saved with --lora.",
         )
-    return max(ranks)
+    return max(known)
 
 
 def allowed_rank(rank: int, allowed: Iterable[int], adapter: str) -> int:

@@ -93,7 +93,7 @@ class Vllm:
             )
         except Exception as error:  # noqa: BLE001 - it raises many kinds, of many libraries
             raise not_loaded(model, "the model", error) from None
-        if self._lora is not None:
+        if lora:
             self._add_adapter(lora)
         self.sampling = sampling
         self._logprobs = options.get("logprobs", True)
