@@ -135,6 +135,22 @@ def test_a_table_without_prompts_is_no_dump(tmp_path):
     assert [one.text for one in found] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"instruction": "Add.", "input": "1, 2"}, "Add.\n\n1, 2"),
+        ({"instruction": "Sing.", "input": ""}, "Sing."),
+        ({"input": "Only this"}, "Only this"),
+        ({"prompt": "This", "instruction": "no", "input": "no"}, "This"),
+    ],
+)
+def test_an_instruction_is_asked_with_its_input(tmp_path, record, text):
+    (tmp_path / "p.jsonl").write_text(json.dumps(record) + "\n")
+    ((prompt,), _) = read_prompts(tmp_path / "p.jsonl")
+    assert prompt.text == text
+    assert dict(prompt.columns) == {}
+
+
 def test_one_system_message_alone():
     talk = Prompt("a", "Hi", [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi"}])
     assert Format().messages(talk) == talk.messages
