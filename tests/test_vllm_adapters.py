@@ -1,7 +1,5 @@
 """Adapters under a real vLLM (make test-vllm): what is drawn is what the merged model says, at any rank."""
 
-import os
-
 import pytest
 
 from divfast.errors import ModelError
@@ -9,7 +7,7 @@ from divfast.generation.engines import Request
 from divfast.generation.engines.vllm import open_engine
 from divfast.generation.generating import generate
 from divfast.generation.sampling import Sampling
-from generating import TINY, records, write_prompts
+from generating import TINY, records, use_little, write_prompts
 
 pytestmark = pytest.mark.vllm
 OPTIONS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 128, "batch_size": 16}
@@ -22,12 +20,7 @@ def small():
     """Little memory, two threads, no network."""
     pytest.importorskip("vllm")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "OMP_NUM_THREADS": "2",
-            "HF_HUB_OFFLINE": "1",
-        }.items():
-            patch.setenv(name, os.environ.get(name, value))
+        use_little(patch)
         yield
 
 
