@@ -74,6 +74,29 @@ def test_metrics_that_fall_with_diversity_are_not_in_words(means):
     assert told[1] == "Left out of these words, since more of it is not more diverse: self_bleu."
 
 
+def test_models_without_lineages_have_their_values(tmp_path):
+    random = np.random.default_rng(2)
+    for model, spread in (("one", 9), ("two", 2)):
+        write_dump(tmp_path / f"{model}.jsonl", [outputs(random, 4, spread) for _ in range(20)])
+    keys = {
+        "models": ["one", "two"],
+        "tasks": ["t"],
+        "dumps": "{model}.jsonl",
+        "metrics": ["unique", "distinct:n=1"],
+    }
+    found = study(write_study(tmp_path / "s.yaml", options={"at_k": [2]}, **keys))
+    (table,) = sections(found.study, found.tables)
+    assert (table.title, table.headers) == (
+        "Diversity of every model, on t",
+        ("model", "unique", "distinct:n=1", "length"),
+    )
+    assert [row[0] for row in table.rows] == ["one", "two"]
+    (row,) = [
+        row for row in found["values"].to_pylist() if (row["model"], row["metric"]) == ("two", "unique")
+    ]
+    assert table.rows[1][1] == f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
 def test_right_samples(means):
     text = "task,model,d_all,d_correct\nt,base,100,60\nt,sft,40,30\n"
     found = means(text, lineages={"a": ["base", "sft"]})

@@ -73,7 +73,9 @@ def sections(study: Study, tables: Mapping[str, pa.Table]) -> Iterator[Section]:
         whole = {name: _averages(of, study) for name, of in rows.items()}
         tested = any(row["p"] is not None for row in rows.get("attribution", ()))
         for section in (
-            _attribution(study, rows, whole, over, tested),
+            _attribution(study, rows, whole, over, tested)
+            if study.lineages
+            else _values(whole["values"], over),
             _losses(whole.get("decomposition", ()), over),
             _quality(whole.get("quality", ()), over),
         ):
@@ -147,6 +149,17 @@ def _attribution(
     headers, lines = _stages(found, ("metric", "lineage"))
     note = f"Share of each stage in % of the base, and what the last one retains. {_STARRED if tested else ''}".strip()
     return Section(f"Where diversity is lost, {over}", tuple(words), headers, lines, 2, note)
+
+
+def _values(found: Sequence[Row], over: str) -> Section:
+    """Return how diverse every model is, where there is no lineage along which to look."""
+    lines: dict[str, dict[str, str]] = {}
+    for row in _shown(found):
+        digits = digits_of([row["value"]])
+        lines.setdefault(row["model"], {})[row["metric"]] = with_ends(row, "value", digits)
+    names = list(dict.fromkeys(name for cells in lines.values() for name in cells))
+    rows = tuple((model, *(cells.get(name, "") for name in names)) for model, cells in lines.items())
+    return Section(f"Diversity of every model, {over}", (), ("model", *names), rows, 1)
 
 
 def _grows(metric: str) -> bool:
@@ -342,7 +355,8 @@ def with_ends(row: Row, name: str, digits: int) -> str:
     """Return a value with its interval behind it."""
     if row[name] is None:
         return "undefined"
-    ends = [row.get(f"{name}_{side}", row.get(side) if name == "share" else None) for side in ("low", "high")]
+    beside = name if f"{name}_low" in row else ""
+    ends = [row.get(f"{beside}_{side}" if beside else side) for side in ("low", "high")]
     value, *between = ("" if one is None else _rounded(one, digits) for one in (row[name], *ends))
     return f"{value} [{', '.join(between)}]" if all(between) else value
 
