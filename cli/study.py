@@ -48,7 +48,9 @@ class Means(click.ParamType[tuple[str, str]]):
     help="Means by model and task (CSV) instead of dumps; repeatable. Without intervals and tests.",
 )
 @click.option(
-    "--intersect", is_flag=True, help="Where models have other prompts, go on with those that all have."
+    "--intersect",
+    is_flag=True,
+    help="Where models have other prompts, or means lack tasks, go on with those that are everywhere.",
 )
 @click.option(
     "--allow-code-execution",
@@ -85,8 +87,8 @@ def study(
 
     For every lineage, task and metric: the share of each stage in percent of the base, with a 95% interval over
     prompts and a p-value that is paired by prompt and corrected for the number of tests; what is left among right
-    samples; accuracy and what voting gains; whether it is only length; ranks of models. Only dumps that are new or
-    have changed are scored.
+    samples; accuracy and what voting gains; whether it is only length; ranks of models. What follows from these is
+    said in words; DIR/summary.md has them too. Only dumps that are new or have changed are scored.
 
     \b
     Example:
@@ -116,5 +118,6 @@ def study(
         click.echo(remark, err=True)
     if output is not None:
         names = ", ".join(findings.tables)
-        click.echo(f"Wrote {Path(output)}: {names}, each as .parquet, .csv, .md and .tex.", err=True)
+        told = f"summary.md to begin with; {names}, each as .parquet, .csv, .md and .tex."
+        click.echo(f"Wrote {Path(output)}: {told}", err=True)
     click.echo(render_study.text(findings, chosen, form or "table"))

@@ -127,6 +127,8 @@ def make_plan(
         *(JUDGED_DEFAULT if sources.judge is not None else ()),
     )
     views = open_tokenizers(sources, ())
+    if vocab_size is not None and vocab_size < 1:
+        raise MetricError(f"vocab_size must be at least 1, got {vocab_size}.")
     if vocab_size is None and views:
         vocab_size = views[""].vocab_size
     defaults = {} if vocab_size is None else {"vocab_size": vocab_size}

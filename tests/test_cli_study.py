@@ -45,9 +45,11 @@ def test_choices_are_those_of_the_library():
 def test_summary(file, tmp_path):
     done = run(file, "-o", tmp_path / "out")
     assert done.exit_code == 0
-    assert done.stdout.startswith("Small: 2 models, 2 tasks\n")
+    assert done.stdout.startswith("Small: 2 models, 2 tasks, 50 prompts\n")
     for told in (
-        "Share of each stage in % of the base, averaged over tasks",
+        "Where diversity is lost, averaged over tasks",
+        "a, from base to sft: sft takes ",
+        "Share of each stage in % of the base, and what the last one retains.",
         "Loss against the base, and what is left of it among right samples",
         "Accuracy, and what a majority vote gains",
         "after Holm's correction",

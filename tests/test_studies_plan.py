@@ -129,6 +129,13 @@ def test_levels_may_have_names(tmp_path):
         ("study: Two", "study: *two", "is no YAML"),
         ("metrics: [ead, cosine]", "metrics: {ead: 1}", "must be a metric such as ead, got a mapping"),
         ("dumps: dumps", "#", "says nothing of dumps"),
+        (
+            "{sft: sft}",
+            '{sft: "s\\nt"}',
+            r"lineages\.think\.1\.sft\.0 must be the name of a model, got 's\\nt'",
+        ),
+        ("{sft: sft}", '{"s\\nt": sft}', r"must be the name of a stage, got 's\\nt'"),
+        ("  xsum:", '  "x\\tsum":', r"s\.yaml:13: tasks\.'x\\tsum' must be a name, got 'x\\tsum'"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(tmp_path, old, new, told):

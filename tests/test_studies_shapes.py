@@ -156,8 +156,11 @@ def test_several_files_are_one_dump(tmp_path):
         dumps="{model}*",
         metrics=["unique"],
     )
-    row = one(study(file)["attribution"], step="sft")
+    found = study(file)
+    row = one(found["attribution"], step="sft")
     assert (row["share"], row["change"]) == (0, 0)
+    told = "1 of 2 dumps are of several files each: sft t of sft-0.jsonl, sft-1.jsonl.gz."
+    assert found.run["remarks"] == [told]
 
 
 def test_nothing_to_take_shares_of(tmp_path):

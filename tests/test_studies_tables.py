@@ -20,8 +20,8 @@ from divfast.studies.correlation import among_models, among_prompts, beside_leng
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
 from divfast.studies.resampling import corrected, drawn_means, flips_for, p_values, seed_of
+from divfast.studies.tabular import as_csv, as_md, as_tex, digits_of
 from divfast.studies.values import Drawn, ranks_of
-from divfast.studies.writing import as_csv, as_md, as_tex
 from studying import outputs, write_dump, write_study
 
 NAN = float("nan")
@@ -154,7 +154,7 @@ TABLE = pa.table(
         "share": [-53.4, 0.2],
         "low": [-60.1, None],
         "high": [-46.0, None],
-        "p": [0.00004, 0.5],
+        "p_holm": [0.00004, 0.5],
         "signature": ["x", "y"],
     }
 )
@@ -162,12 +162,19 @@ TABLE = pa.table(
 
 def test_csv_is_in_full():
     found = list(csv.DictReader(io.StringIO(as_csv(TABLE))))
-    assert found[1] == {"lineage": "b|2", "share": "0.2", "low": "", "high": "", "p": "0.5", "signature": "y"}
+    assert found[1] == {
+        "lineage": "b|2",
+        "share": "0.2",
+        "low": "",
+        "high": "",
+        "p_holm": "0.5",
+        "signature": "y",
+    }
 
 
 def test_markdown_is_to_be_read():
     assert as_md(TABLE).splitlines() == [
-        "| lineage | share | p |",
+        "| lineage | share of base, % | p_holm |",
         "| --- | --- | --- |",
         "| a_1 | -53 [-60, -46] | <0.0001 |",
         "| b\\|2 | 0 | 0.5000 |",
@@ -176,7 +183,7 @@ def test_markdown_is_to_be_read():
 
 def test_latex_is_escaped():
     text = as_tex(TABLE)
-    assert r"a\_1 & -53 [-60, -46] & \textless{}0.0001 \\" in text
+    assert r"a\_1 & $-$53 [$-$60, $-$46] & \textless{}0.0001 \\" in text
     assert text.startswith(r"\begin{longtable}{lrr}")
     assert text.count(r"\\") == 3
 
@@ -211,7 +218,10 @@ def test_every_table_in_every_form(file, tmp_path):
     names = {"values", "attribution", "decomposition", "quality", "correlation", "length", "ranks"}
     assert set(found.tables) == names
     forms = {f"{name}.{form}" for name in names for form in ("parquet", "csv", "md", "tex")}
-    assert {path.name for path in out.iterdir() if path.is_file()} == {*forms, "study.json"}
+    assert {path.name for path in out.iterdir() if path.is_file()} == {
+        *forms,
+        *("study.json", "summary.md", "summary.tex"),
+    }
     for name in names:
         assert pq.read_table(out / f"{name}.parquet").equals(found[name])
         assert len(list(csv.reader((out / f"{name}.csv").open()))) == len(found[name]) + 1
@@ -230,7 +240,7 @@ def test_no_table_of_an_earlier_study_stays_behind(file, tmp_path):
     file.write_text(file.read_text().replace("verify: labels", "preset: default"))
     found = study(file, out)
     assert "quality" not in found.tables
-    assert {path.stem for path in out.glob("*.*")} == {*found.tables, "study"}
+    assert {path.stem for path in out.glob("*.*")} == {*found.tables, "study", "summary"}
 
 
 def test_files_are_written_whole_or_not_at_all(file, tmp_path, monkeypatch):
@@ -251,3 +261,33 @@ def test_the_folder_may_not_be_a_file(file, tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OutputError):
         study(file, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("cells", "digits"),
+    [
+        ([], 3),
+        ([0.0, None, NAN], 3),
+        ([0.5], 3),
+        ([0.004, 0.2], 3),
+        ([0.00041, 0.0006, 0.02], 4),
+        ([1e-9], 6),
+        ([250.0], 1),
+    ],
+)
+def test_small_numbers_have_a_digit(cells, digits):
+    assert digits_of(cells) == digits
+
+
+def test_a_page_has_room_for_so_much():
+    columns = {
+        name: [0.5] for name in ("base", "before", "after", "change", "share", "low", "high", "p", "p_holm")
+    }
+    text = as_tex(pa.table({"lineage": ["l"], "from": ["b"], "to": ["m"]} | columns))
+    assert text.splitlines()[2] == r"lineage & share of base, \% & p\_holm \\"
+    text = as_tex(
+        pa.table({"lineage": ["l"], "base": ["b"], "model": ["m"], "loss": [0.5], "base_all": [1.0]})
+    )
+    assert text.splitlines()[2] == r"base & model & loss \\"
+    text = as_tex(pa.table({"lineage": ["l"], "change": [0.5], "at_equal_length": [0.5]}))
+    assert text.splitlines()[2] == r"lineage & change & at\_equal\_length \\"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -15,6 +14,7 @@ from typing import Any, NoReturn, Self
 
 from divfast.errors import DataError, OutputError, os_reason
 from divfast.generation.prompts import Prompt, plain
+from divfast.locks import HeldError, is_at, open_alone
 from divfast.output import write_whole
 
 # Fields with a value for every sample.
@@ -182,37 +182,18 @@ class Dump:
             return
         with contextlib.suppress(OSError):
             self._sync()
-            if self._end == 0 and self._is_there(self._file):
+            if self._end == 0 and is_at(self._file, self.path):
                 self.path.unlink()
         os.close(self._file)
         self._file = -1
 
     def _opened(self) -> int:
-        """Open and lock the file; the lock goes with the process, whatever ends it."""
-        while True:
-            try:
-                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            except OSError as error:
-                self._refuse_os(error)
-            try:
-                # Not flock: a process that was forked would go on to hold it.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_there(file):
-                    return file
-            except (BlockingIOError, PermissionError):
-                os.close(file)
-                self._refuse("is being written by another run.", "Wait for it, or name another file.")
-            except OSError as error:
-                os.close(file)
-                self._refuse_os(error)
-            # Replaced by another run between opening and locking.
-            os.close(file)
-
-    def _is_there(self, file: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(file), self.path.stat())
-        except FileNotFoundError:
-            return False
+            return open_alone(self.path)
+        except HeldError:
+            self._refuse("is being written by another run.", "Wait for it, or name another file.")
+        except OSError as error:
+            self._refuse_os(error)
 
     def _refuse_os(self, error: OSError) -> NoReturn:
         remedy = "Name another file with -o."

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,9 @@ def verify(
     """
     started = time.perf_counter()
     chosen = find_verifier(verifier)
-    settings = Settings(
+    settings = _settings(
+        chosen,
+        limit,
         preset=preset,
         pattern=pattern,
         labels=labels,
@@ -145,8 +147,6 @@ def verify(
         continuation=continuation,
         stop=tuple(stop),
     )
-    settings = replace(settings, limit=chosen.limit(settings) if limit is None else limit)
-    _check(chosen, settings)
     dumps = [source] if isinstance(source, (str, Path)) else list(source)
     check_files(dumps, output, None, join=True)
     paths = find_dumps(dumps)
@@ -182,6 +182,19 @@ def verify(
         write_whole({Path(output): write})
         _journal_path(Path(output)).unlink(missing_ok=True)
     return tally.result(blocks, seed, time.perf_counter() - started)
+
+
+def check_settings(verifier: str, *, limit: float | None = None, **given: Any) -> None:
+    """Raise what `verify` would raise of these keywords, whatever is in the dump."""
+    known = {field.name for field in fields(Settings)}
+    _settings(find_verifier(verifier), limit, **{name: one for name, one in given.items() if name in known})
+
+
+def _settings(verifier: Verifier, limit: float | None, **given: Any) -> Settings:
+    settings = Settings(**given)
+    settings = replace(settings, limit=verifier.limit(settings) if limit is None else limit)
+    _check(verifier, settings)
+    return settings
 
 
 def _check(verifier: Verifier, settings: Settings) -> None:

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 
 from divfast.stats import Floats, expanded_percentile, paired_differences
+from divfast.studies.columns import AVERAGE, RETAINED
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
 from divfast.studies.resampling import corrected, defined, drawn_means, means, p_values
-
-RETAINED = "retained"
-AVERAGE = "average"
 
 
 @dataclass

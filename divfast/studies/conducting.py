@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from divfast import engine
@@ -20,20 +22,25 @@ from divfast.result import run_facts
 from divfast.stats import INTERVAL
 from divfast.studies import correlation, quality, values
 from divfast.studies.attribution import Step, attribute, steps
-from divfast.studies.cells import Store, find_cells
+from divfast.studies.cells import Cell, Store, find_cells
+from divfast.studies.folder import alone_in
 from divfast.studies.grids import Grid, grids
-from divfast.studies.means import grids_of_means, read_means, with_tasks
-from divfast.studies.measuring import LENGTH, Work, measure
+from divfast.studies.means import grids_of_means, narrowed, read_means
+from divfast.studies.measuring import LENGTH, Measured, Work, check_verifiers, measure, metrics_of
 from divfast.studies.plan import Study, read_study
-from divfast.studies.writing import write_tables
+from divfast.studies.writing import FORMS, write_tables
 
 Rows = list[dict[str, Any]]
 TABLES = (
     *("attribution", "values", "decomposition", "quality"),
     *("correlation", "length", "ranks", "factors"),
 )
+# All that a study writes, beside what it keeps of dumps.
+FILES = ("study.json", "summary.md", "summary.tex", *(f"{name}.{form}" for name in TABLES for form in FORMS))
 # Of means nobody knows of how many prompts they are, and there is nothing to test.
 _OF_PROMPTS = ("prompts", "undefined", "computable_base", "computable_model", "p", "p_holm")
+# Of prompts without a value: from here on it is said.
+_MANY_UNDEFINED = 0.1
 METHODS = {
     "interval": f"{INTERVAL.format('prompts')}; the same prompts are drawn for "
     "all models of a task, and within each task for an average over tasks",
@@ -55,7 +62,8 @@ class Findings:
         ``values``, ``attribution``, ``decomposition``, ``quality``, ``correlation``, ``length``, ``ranks`` and
         ``factors``.
     run : Mapping
-        How many dumps were scored and how many were known, what was left out, how intervals and p-values were made.
+        How many dumps were scored and how many were known, what was left out, which files there were, how intervals and
+        p-values were made.
     """
 
     study: Study
@@ -69,16 +77,21 @@ class Findings:
         return self.tables[name]
 
     def save(self, folder: str | Path) -> None:
-        """Write every table as Parquet, CSV, Markdown and LaTeX, and ``study.json``: all or none.
+        """Write every table as Parquet, CSV, Markdown and LaTeX, a summary, and ``study.json``: all or none.
 
         Tables of an earlier study in the folder that this one does not have are removed.
 
         Raises
         ------
         OutputError
-            Where the folder or a file cannot be written.
+            Where the folder or a file cannot be written, or another run is at work in it.
         """
-        write_tables(Path(folder), self.tables, {"study": self.study.title, "run": dict(self.run)}, TABLES)
+        folder = Path(folder)
+        with alone_in(folder, FILES, []):
+            self._write(folder)
+
+    def _write(self, folder: Path) -> None:
+        write_tables(folder, self.study, self.tables, self.run, TABLES)
 
 
 def study(
@@ -109,7 +122,8 @@ def study(
         Files of means instead of dumps, by name of the metric, under an empty name one that names its metrics; see
         `divfast.studies.means.read_means`. There are no intervals and no tests then.
     intersect : bool
-        Where models have other prompts, go on with those that all have.
+        Where models have other prompts, go on with those that all have; where means lack tasks or models of the study,
+        with the others.
     seed : int
         Of the bootstrap, of random subsets and of the sign flips.
     threads, memory, progress
@@ -143,44 +157,78 @@ def study(
         check_folder(output)
     work = Work()
     remarks: list[str] = []
-    with engine.use_threads(threads), engine.use_memory(memory):
+    told: Rows = []
+    with engine.use_threads(threads), engine.use_memory(memory), contextlib.ExitStack() as stack:
         if given or plan.means:
             base = Path() if given else plan.path.parent
             found = read_means(given or plan.means, base)
-            plan = with_tasks(plan, found)
-            all_grids = grids_of_means(plan, found)
+            plan = narrowed(plan, found, intersect=intersect, remarks=remarks)
+            all_grids = grids_of_means(plan, found, intersect=intersect, remarks=remarks)
             remarks.append("Of means there are neither intervals nor tests.")
+            if output is not None:
+                stack.enter_context(alone_in(Path(output), FILES, remarks))
         else:
-            with tempfile.TemporaryDirectory() as aside:
-                store = Store(Path(output if output is not None else aside))
-                measured = measure(
-                    plan,
-                    find_cells(plan),
-                    store,
-                    work=work,
-                    seed=seed,
-                    threads=threads,
-                    memory=memory,
-                    allow_code_execution=allow_code_execution,
-                    progress=progress,
-                )
-                all_grids = [
-                    grid for task in measured for grid in grids(task, intersect=intersect, remarks=remarks)
-                ]
+            # All that can be known to be wrong before hours of work.
+            metrics = {task: metrics_of(plan, task) for task in plan.tasks}
+            check_verifiers(plan, allow_code_execution=allow_code_execution)
+            cells = find_cells(plan)
+            remarks += _in_parts(cells)
+            if output is None:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            else:
+                folder = Path(output)
+                stack.enter_context(alone_in(folder, FILES, remarks))
+            measured = measure(
+                plan,
+                cells,
+                Store(folder),
+                metrics,
+                work=work,
+                seed=seed,
+                threads=threads,
+                memory=memory,
+                allow_code_execution=allow_code_execution,
+                progress=progress,
+            )
+            all_grids = []
+            for task in measured:
+                all_grids += grids(task, intersect=intersect, remarks=remarks)
+                told += [_dump(one) for one in task]
         tables = _tables(plan, all_grids, seed, remarks, of_means=bool(given or plan.means))
-    run = run_facts(time.perf_counter() - started) | {
-        "scored": work.scored,
-        "known": work.known,
-        "verified": work.verified,
-        "verified_before": work.verified_before,
-        "remarks": remarks,
-        "seed": seed,
-        "methods": METHODS,
-    }
-    findings = Findings(plan, tables, run)
-    if output is not None:
-        findings.save(output)
+        run = run_facts(time.perf_counter() - started) | {
+            "scored": work.scored,
+            "known": work.known,
+            "verified": work.verified,
+            "verified_before": work.verified_before,
+            "remarks": remarks,
+            "dumps": told,
+            "seed": seed,
+            "methods": METHODS,
+        }
+        findings = Findings(plan, tables, run)
+        if output is not None:
+            findings._write(Path(output))
     return findings
+
+
+def _in_parts(cells: Sequence[Cell]) -> list[str]:
+    """Return what to say where a pattern has matched several files, which may be a surprise."""
+    parts = [cell for cell in cells if len(cell.paths) > 1]
+    if not parts:
+        return []
+    names = ", ".join(path.name for path in parts[0].paths[:3]) + (", ..." if len(parts[0].paths) > 3 else "")
+    return [f"{len(parts)} of {len(cells)} dumps are of several files each: {parts[0].name} of {names}."]
+
+
+def _dump(one: Measured) -> dict[str, Any]:
+    """Return which files a cell is of, and how much is in them."""
+    sizes = one.every.sizes
+    cell = one.cell
+    return {**cell.factors, "model": cell.model, "task": cell.task} | {
+        "files": [str(path) for path in cell.paths],
+        "prompts": len(sizes),
+        "k": [int(sizes.min()), int(sizes.max())] if len(sizes) else [],
+    }
 
 
 def _tables(
@@ -202,7 +250,7 @@ def _tables(
                 rows["length"] += correlation.beside_length(grid, plan.lineages, seed)
         rows["decomposition"] += quality.decompositions([grid for grid in here if grid.right], models, seed)
         judged = [grid for grid in here if grid.quality]
-        rows["quality"] += quality.accuracies(judged, seed)
+        rows["quality"] += quality.accuracies(judged, seed, remarks)
         unvoted = [grid.task for grid in judged if "majority" not in grid.quality]
         if 0 < len(unvoted) < len(judged):
             told = f"{', '.join(unvoted)}: no answers, and so not in the averages of majority and mv_gain."
@@ -212,7 +260,23 @@ def _tables(
         remarks.append(f"Decomposition: {unequal}")
     if plan.factors:
         rows["factors"] = values.table_of_factors(all_grids, plan.factors, seed)
+    remarks += _undefined(all_grids)
     return {name: _table(found, of_means) for name, found in rows.items() if found}
+
+
+def _undefined(all_grids: Sequence[Grid]) -> list[str]:
+    """Return on which tasks a metric lacks a value for many prompts, in the setting where it is worst."""
+    worst: dict[tuple[str, str], tuple[int, int]] = {}
+    for grid in all_grids:
+        for name in grid.metrics:
+            if "@" not in name and grid.prompts > 1:
+                count = int(np.isnan(grid.values[name]).any(axis=0).sum())
+                worst[grid.task, name] = max(worst.get((grid.task, name), (0, 0)), (count, grid.prompts))
+    return [
+        f"{task}: {name} is undefined for some model on {count:,} of {prompts:,} prompts, which are left out."
+        for (task, name), (count, prompts) in worst.items()
+        if count > _MANY_UNDEFINED * prompts
+    ]
 
 
 def _table(rows: Iterable[Mapping[str, Any]], of_means: bool) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from divfast.stats import Floats, expanded_percentile
-from divfast.studies.attribution import AVERAGE, RETAINED
+from divfast.studies.columns import AVERAGE, RETAINED
 from divfast.studies.grids import Grid
 from divfast.studies.measuring import LENGTH
 from divfast.studies.plan import Stage

@@ -43,6 +43,8 @@ class Document:
             raise DataError(
                 f"cannot be read: {os_reason(error)}.", where=str(path), remedy="Check the path."
             ) from None
+        except UnicodeDecodeError:
+            raise DataError("is not UTF-8.", where=str(path), remedy="Save it as UTF-8.") from None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             line = "" if mark is None else f":{mark.line + 1}"
@@ -79,7 +81,7 @@ class Document:
         line = next(
             (self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines), 1
         )
-        name = ".".join(map(str, place))
+        name = ".".join(str(part) if str(part).isprintable() else repr(part) for part in place)
         return DataError(f"{name} {what}" if name else what, where=f"{self.path}:{line}", remedy=remedy)
 
     def mapping(self, value: Any, place: Place, of: str) -> Mapping[str, Any]:
@@ -109,6 +111,11 @@ class Document:
             )
         if not value:
             raise self.error(place, f"must be {of}, and is empty.")
+        if not value.isprintable():
+            # Names stand in messages, in the names of files and in tables, which are all of one line.
+            raise self.error(
+                place, f"must be {of}, got {value!r}.", "Write it on one line, in signs that can be seen."
+            )
         return value
 
     def texts(self, value: Any, place: Place, of: str) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ class Grid:
     @property
     def quality(self) -> list[str]:
         """Columns that tell how good samples are."""
-        return [name for name in self.values if name in (*VERDICTS, *VOTES)]
+        beside = (*self.metrics, LENGTH)
+        return [name for name in self.values if name in (*VERDICTS, *VOTES) or name not in beside]
 
     def row(self, model: str) -> int:
         """Return the row of a model."""
@@ -158,7 +159,7 @@ def _same_prompts(
         raise DataError(
             "no input_id is in the dumps of all models.",
             where=first.cell.task,
-            remedy="Take dumps of the same prompts; id_field under options names the field that holds the id.",
+            remedy="Take dumps of the same prompts; options.id_field names the field that holds the id.",
         )
     if len(ids) < most:
         remarks.append(f"{first.cell.task}: {len(ids):,} prompts that all dumps have, of up to {most:,}.")
@@ -187,12 +188,14 @@ def _comparable(
             continue
         if len(names) < 2:
             at = int(np.flatnonzero(sizes[apart] != sizes[0])[0])
+            fewest = int(min(np.median(one) for one in sizes))
             raise DataError(
                 f"{spec} depends on K, which differs: {sizes[0][at]} samples of {ids[at].as_py()!r} from "
                 f"{measured[0].cell.name}, {sizes[apart][at]} from {measured[apart].cell.name}.",
                 where=str(measured[apart].cell.paths[0]),
-                remedy=f"Compare at equal size: at_k: [{max(1, int(min(np.median(one) for one in sizes)))}] under "
-                "options.",
+                remedy=f"Compare at equal size: options.at_k: [{fewest}]."
+                if fewest > 1
+                else "Draw as many samples of each prompt from every model.",
             )
         kept += names[1:]
         left.append(spec)

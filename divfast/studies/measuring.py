@@ -16,15 +16,15 @@ from divfast.dumps import Progress, stem
 from divfast.errors import MetricError
 from divfast.planning import LEXICAL_DEFAULT, SEMANTIC_DEFAULT
 from divfast.plugins import load_files
-from divfast.quality.verified import verify
+from divfast.quality.verified import check_settings, verify
 from divfast.quality.verifiers import find_verifier
 from divfast.readers.source import Source
 from divfast.registry import parse_spec
 from divfast.result import Report
 from divfast.scoring import score
 from divfast.studies.cells import Cell, Column, Scores, Store, recipe_key
-from divfast.studies.keywords import verify_options
 from divfast.studies.plan import Study, Task
+from divfast.studies.remedies import in_its_words
 from divfast.views.answers import WHOLE
 
 LENGTH = "length"
@@ -88,7 +88,8 @@ class _Job:
 def metrics_of(study: Study, task: str) -> tuple[str, ...]:
     """Return the specs of a task, checked; those of `divfast.score` where the study names none."""
     options = study.scoring(task)
-    load_files(options.get("plugins") or ())
+    with in_its_words(study, task, verifying=False):
+        load_files(options.get("plugins") or ())
     given = study.tasks[task].metrics or study.metrics
     if not given:
         has_vectors = options.get("encoder") is not None or options.get("embeddings") is not None
@@ -101,10 +102,21 @@ def metrics_of(study: Study, task: str) -> tuple[str, ...]:
     return given
 
 
+def check_verifiers(study: Study, *, allow_code_execution: bool = False) -> None:
+    """Raise what `divfast.verify` would raise of the verifiers of a study, whatever is in the dumps."""
+    for name, task in study.tasks.items():
+        if task.verify is not None:
+            settings = _settings_of(task, study.scoring(name))
+            verifier = settings.pop("verifier")
+            with in_its_words(study, name, verifying=True):
+                check_settings(verifier, allow_code_execution=allow_code_execution, **settings)
+
+
 def measure(
     study: Study,
     cells: Sequence[Cell],
     store: Store,
+    metrics: Mapping[str, tuple[str, ...]],
     *,
     work: Work,
     seed: int = 0,
@@ -119,6 +131,8 @@ def measure(
     ----------
     study, cells, store
         What to score, and where what is known is kept.
+    metrics : Mapping[str, tuple of str]
+        The specs of every task, from `metrics_of`.
     work : Work
         Is told what was done.
     seed, threads, memory, progress
@@ -126,7 +140,6 @@ def measure(
     allow_code_execution : bool
         As in `divfast.verify`.
     """
-    metrics = {task: metrics_of(study, task) for task in study.tasks}
     # Left out where it is not given: not every verifier takes it.
     allowing = {"allow_code_execution": True} if allow_code_execution else {}
     runs = {"seed": seed, "threads": threads, "memory": memory, "progress": progress}
@@ -134,13 +147,15 @@ def measure(
         jobs = []
         for cell in cells:
             if cell.task == name:
-                jobs.append(_jobs(study, task, cell, store, metrics[name], work, allowing, runs))
+                with in_its_words(study, name, verifying=True):
+                    jobs.append(_jobs(study, task, cell, store, metrics[name], work, allowing, runs))
         store.remember()
         flat = [job for pair in jobs for job in pair]
         for job in flat:
             _look_up(job, store, seed)
         for batch in _batches([job for job in flat if job.missing]):
-            _score(batch, store, runs)
+            with in_its_words(study, name, verifying=False):
+                _score(batch, store, runs)
         for pair in jobs:
             new = any(job.missing for job in pair)
             work.scored += new
@@ -174,7 +189,8 @@ def _jobs(
     paths, digest = cell.paths, store.digest(cell.paths)
     answers = str(options.get("answers_field", "extracted"))
     if task.verify["verifier"] == "labels":
-        options = {**options, "correct_field": task.verify.get("labels", "correct")}
+        labels = task.verify.get("labels", options.get("correct_field", "correct"))
+        options = {**options, "correct_field": labels}
         first = Source(paths[0]).first_record
         has_answers = answers == WHOLE or (first is not None and answers in first)
     else:
@@ -183,6 +199,8 @@ def _jobs(
         work.verified_before += not made
         paths, digest, has_answers = (path,), recipe_key({"verified": path.parent.name}), True
         options = {name: value for name, value in options.items() if name not in _OF_THE_SOURCE}
+        # What the verifier has written.
+        options.pop("correct_field", None)
     quality = (*VERDICTS, *(VOTES if has_answers else ()))
     where = str(options.get("correct_field", "correct"))
     diverse = tuple(spec for spec in metrics if parse_spec(spec).metric.view != "answers")
@@ -202,12 +220,11 @@ def _verified(
     runs: Mapping[str, Any],
 ) -> tuple[Path, bool]:
     assert task.verify is not None
-    settings = dict(task.verify)
+    settings = _settings_of(task, options)
     verifier = find_verifier(settings.pop("verifier"))
     reading = {
         name: options[name] for name in (*_OF_THE_SOURCE, "on_error", "keep_reasoning") if name in options
     }
-    settings |= {name: options[name] for name in verify_options() if name in _OF_PROGRAMS and name in options}
     recipe = {
         "verifier": verifier.name,
         "version": verifier.version,
@@ -220,6 +237,11 @@ def _verified(
         verify(list(cell.paths), verifier.name, path, **settings, **reading, **allowing, **runs)
 
     return store.verified(cell, recipe, write)
+
+
+def _settings_of(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of `divfast.verify` for a task, with the verifier under ``verifier``."""
+    return {**(task.verify or {}), **{name: options[name] for name in _OF_PROGRAMS if name in options}}
 
 
 def _look_up(job: _Job, store: Store, seed: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from divfast.errors import MetricError, nearest
+from divfast.studies.columns import AVERAGE, RETAINED, TAKEN
 from divfast.studies.document import Document, kind
 from divfast.studies.keywords import checked, score_options, verify_options
 
@@ -203,8 +204,11 @@ def read_study(path: str | Path, *, folder: str | Path | None = None, means: boo
             )
         dumps = document.text(top["dumps"], ("dumps",), "a pattern of file names")
         _check_pattern(document, dumps, models, tasks, factors)
+    title = top.get("study")
+    if isinstance(title, (dict, list)):
+        raise document.error(("study",), f"must be a title, got {kind(title)}.", "Put it in quotes.")
     return Study(
-        title=str(top.get("study") or path.stem),
+        title=str(title or path.stem),
         path=path,
         folder=path.parent if folder is None else Path(folder),
         models=models,
@@ -248,7 +252,13 @@ def _lineages(
             raise document.error(
                 at, "has fewer than two stages.", "Name a base and at least one stage after it."
             )
-        document.texts([stage.name for stage in out[name]], at, "the name of a stage")
+        names = document.texts([stage.name for stage in out[name]], at, "the name of a stage")
+        if RETAINED in names[1:]:
+            raise document.error(
+                (*at, names.index(RETAINED)),
+                "is not a name for a stage.",
+                "It stands for what the last one has left.",
+            )
     return out
 
 
@@ -275,8 +285,13 @@ def _stage(
 
 def _tasks(document: Document, value: Any) -> dict[str, Task]:
     if isinstance(value, list):
-        return {name: Task(name) for name in document.texts(value, ("tasks",), "the name of a task")}
-    tasks = document.mapping(value, ("tasks",), "a mapping of tasks by name")
+        tasks = dict.fromkeys(document.texts(value, ("tasks",), "the name of a task"))
+    else:
+        tasks = dict(document.mapping(value, ("tasks",), "a mapping of tasks by name"))
+    if AVERAGE in tasks:
+        raise document.error(
+            ("tasks", AVERAGE), "is not a name for a task.", "It stands for the average over tasks."
+        )
     return {name: _task(document, name, one) for name, one in tasks.items()}
 
 
@@ -318,9 +333,11 @@ def _factors(document: Document, value: Any) -> dict[str, dict[str, str]]:
     out = {}
     for name, levels in document.mapping(value, ("factors",), "a mapping of factors by name").items():
         at = ("factors", name)
-        if name in ("model", "task"):
+        if name in TAKEN:
             raise document.error(
-                at, "is not a name for a factor.", "It stands for the model or task already."
+                at,
+                "is not a name for a factor.",
+                "The tables have a column of that name: write it otherwise.",
             )
         if not isinstance(levels, (dict, list)):
             raise document.error(

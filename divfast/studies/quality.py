@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from divfast.decomposition import take_apart
 from divfast.stats import NOTHING, Floats, expanded_percentile
-from divfast.studies.attribution import AVERAGE
+from divfast.studies.columns import AVERAGE
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
 from divfast.studies.resampling import defined, drawn_means, means, seed_of
@@ -134,7 +135,7 @@ def _share_of_means(row: Mapping[str, Any]) -> float:
     return float("nan") if near or not row["loss"] else row["residual"] / row["loss"]
 
 
-def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
+def accuracies(grids: Sequence[Grid], seed: int, remarks: list[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table of quality: accuracy, majority vote and what it gains, by model and task.
 
     Parameters
@@ -143,6 +144,8 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
         Those of the tasks with verdicts, in one setting.
     seed : int
         Of the bootstrap.
+    remarks : list of str
+        Is told where samples stand in an order.
 
     Notes
     -----
@@ -165,6 +168,7 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
         replicates = drawn_means(stacked, grid.task, seed).reshape(len(columns), len(grid.models), -1)
         found = means(stacked).reshape(len(columns), len(grid.models))
         counts = defined(stacked).reshape(len(columns), len(grid.models))
+        _note_order(grid, list(columns), found, replicates, counts, remarks)
         for i, model in enumerate(grid.models):
             row = rows[model, grid.task] = {**grid.factors, "model": model, "task": grid.task}
             for j, name in enumerate(columns):
@@ -182,3 +186,28 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
             of = [rows[model, grid.task] for grid in grids if (model, grid.task) in rows]
             row |= {key: sum(one[key] for one in of) for key in ("prompts", "undefined")}
     yield from rows.values()
+
+
+def _note_order(
+    grid: Grid,
+    names: Sequence[str],
+    found: Floats,
+    drawn: Floats,
+    counts: NDArray[np.int64],
+    remarks: list[str],
+) -> None:
+    """Tell where the first samples of most models are more, or less, often right than any: they are no random ones."""
+    if not {"accuracy", "accuracy_at_1"} <= set(names):
+        return
+    any_, first = names.index("accuracy"), names.index("accuracy_at_1")
+    ends = [
+        expanded_percentile(one, int(count))
+        for one, count in zip(drawn[first] - drawn[any_], counts[first], strict=True)
+    ]
+    apart = sum(low > 0 or high < 0 for low, high in ends)
+    if 2 * apart > len(ends):
+        setting = "".join(f", {name} {level}" for name, level in grid.factors.items())
+        remarks.append(
+            f"{grid.task}{setting}: first samples are right in {found[first].mean():.1%}, all samples in "
+            f"{found[any_].mean():.1%}, so samples stand in an order: read gain_over_mean, not mv_gain."
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divfast.stats import Floats, Interval, expanded_percentile, mean_and_std, paired_differences
-from divfast.studies.attribution import AVERAGE
+from divfast.studies.columns import AVERAGE
 from divfast.studies.grids import Grid
 from divfast.studies.measuring import LENGTH
 from divfast.studies.resampling import corrected, defined, drawn_means, means, p_values
