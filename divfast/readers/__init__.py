@@ -34,10 +34,13 @@ _FORMATS = (
     "olmo",
     "alpaca_eval",
     "tevet",
+    "csv_table",
     "document",
     "jsonl",
     "lines",
 )
+# What many a program can read, and no reader here.
+_PACKED = {b"BZh": "bzip2", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
 
 
 def formats() -> dict[str, Any]:
@@ -233,10 +236,16 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
         raise DataError(
             "is a folder.",
             where=source.name,
-            remedy="Name the dumps in it, for example with a pattern like DIR/*.jsonl.",
+            remedy=f"Name the dumps in it, for example with a pattern like '{source.path}/*.jsonl'.",
         )
-    raise DataError(
-        "is in no format that is known.",
-        where=source.name,
-        remedy=f'Force one with --reader ({", ".join(known)}), or write JSON Lines with a field "outputs".',
-    )
+    for magic, packed in _PACKED.items():
+        if source.head.startswith(magic):
+            raise DataError(
+                f"is packed by {packed}.",
+                where=source.name,
+                remedy="Unpack it, or pack it with gzip, zstd or xz.",
+            )
+    remedy = f'Force one with --reader ({", ".join(known)}), or write JSON Lines with a field "outputs".'
+    if source.path.suffix in (".csv", ".tsv"):
+        remedy = "Of a table, name the column with the samples with --outputs-field, and force --reader csv."
+    raise DataError("is in no format that is known.", where=source.name, remedy=remedy)
