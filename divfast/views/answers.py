@@ -84,7 +84,8 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
     DataError
         Where there is no such column, or it holds something else.
     """
-    column = _found(samples, name, "Make one with divfast verify, or name the column of verdicts.")
+    remedy = "Make one with divfast verify, or name the column of verdicts with --correct-field or --where."
+    column = _found(samples, name, remedy)
     if pa.types.is_boolean(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
