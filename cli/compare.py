@@ -13,22 +13,11 @@ from divfast.cli import options
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option(
-    "-m",
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="SPEC",
-    help="Column of groups.parquet, such as ead or ead@k=4, by default all that both runs have; for dumps NAME or "
-    "NAME:KEY=VALUE,..., by default as in divfast score; repeatable.",
+@options.metrics(
+    "Column of groups.parquet, such as ead or ead@k=4, by default all that both runs have; for dumps NAME or "
+    "NAME:KEY=VALUE,..., by default as in divfast score; repeatable."
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(options.SCOPES),
-    help="Scopes to compare; repeatable. Default: all.",
-)
+@options.scopes("Scopes to compare; repeatable. Default: all.")
 @click.option(
     "--allow",
     multiple=True,
@@ -57,12 +46,9 @@ from divfast.cli import options
 @options.reading
 @options.running
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/comparison.json and DIR/pairs.parquet (a row a prompt) instead of printing; with --format, "
+@options.output(
+    "DIR",
+    "Write DIR/comparison.json and DIR/pairs.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
 @options.debug

@@ -27,14 +27,7 @@ _ROWS = (
 @click.command()
 @click.argument("base", metavar="BASE", type=click.Path())
 @click.argument("model", metavar="MODEL", type=click.Path())
-@click.option(
-    "-m",
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="SPEC",
-    help="NAME or NAME:KEY=VALUE,...; repeatable. Default: cosine and vendi.",
-)
+@options.metrics("NAME or NAME:KEY=VALUE,...; repeatable. Default: cosine and vendi.")
 @click.option(
     "--where",
     metavar="NAME",
@@ -42,13 +35,7 @@ _ROWS = (
     show_default=True,
     help="Field that is true for right samples (see divfast verify).",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(options.PRESETS),
-    default="default",
-    show_default=True,
-    help="As in divfast score.",
-)
+@options.choice("--preset", options.PRESETS, "As in divfast score.")
 @click.option(
     "--at-k",
     type=options.Sizes(),

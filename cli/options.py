@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -93,13 +93,27 @@ def formats(*names: str) -> Decorator:
     return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
 
 
-on_error = click.option(
-    "--on-error",
-    type=click.Choice(("fail", "skip")),
-    default="fail",
-    show_default=True,
-    help="Stop at a bad record, or leave it out and say so.",
-)
+def choice(flag: str, names: Sequence[str], help: str) -> Decorator:
+    """Give one of several names, of which the first is the default."""
+    return click.option(flag, type=click.Choice(names), default=names[0], show_default=True, help=help)
+
+
+def metrics(help: str) -> Decorator:
+    """``-m``, as often as need be."""
+    return click.option("-m", "--metric", "metrics", multiple=True, metavar="SPEC", help=help)
+
+
+def scopes(help: str) -> Decorator:
+    """``--scope``, as often as need be."""
+    return click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help=help)
+
+
+def output(metavar: str, help: str) -> Decorator:
+    """``-o``: a folder or a file to write."""
+    return click.option("-o", "--output", type=click.Path(), metavar=metavar, help=help)
+
+
+on_error = choice("--on-error", ("fail", "skip"), "Stop at a bad record, or leave it out and say so.")
 threads = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores, or DIVFAST_THREADS."
 )
@@ -231,9 +245,7 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
             help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name "
             "or folder.",
         ),
-        click.option(
-            "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the encoder."
-        ),
+        choice("--dtype", DTYPES, "Of the encoder."),
         click.option(
             "--embeddings",
             metavar="FILE",
@@ -253,20 +265,8 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             help="Classifier of entailment, neutral and contradiction (transformers), by name or folder.",
         ),
-        click.option(
-            "--judge-dtype",
-            type=click.Choice(DTYPES),
-            default="float32",
-            show_default=True,
-            help="Of the judge.",
-        ),
-        click.option(
-            "--judge-engine",
-            type=click.Choice(JUDGE_ENGINES),
-            default="transformers",
-            show_default=True,
-            help="What runs the judge.",
-        ),
+        choice("--judge-dtype", DTYPES, "Of the judge."),
+        choice("--judge-engine", JUDGE_ENGINES, "What runs the judge."),
     )
 
 
@@ -280,12 +280,10 @@ def programs_in_samples(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Field that holds the program of every sample. Default: the longest block between fences, else "
             "the whole sample.",
         ),
-        click.option(
+        choice(
             "--continuation",
-            type=click.Choice(CONTINUATION),
-            default="auto",
-            show_default=True,
-            help="Join samples without a fence to their prompt; auto: where that is the beginning of a program.",
+            CONTINUATION,
+            "Join samples without a fence to their prompt; auto: where that is the beginning of a program.",
         ),
         click.option(
             "--stop",
@@ -300,28 +298,14 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
     return together(
         command,
-        click.option(
+        choice(
             "--language",
-            type=click.Choice(LANGUAGES),
-            default="python",
-            show_default=True,
-            help="Of the programs in the samples; auto: what their fences say, else Python.",
+            LANGUAGES,
+            "Of the programs in the samples; auto: what their fences say, else Python.",
         ),
-        click.option(
-            "--parser",
-            type=click.Choice(PARSERS),
-            default="auto",
-            show_default=True,
-            help="auto: Python's own for Python, tree-sitter for other languages.",
-        ),
+        choice("--parser", PARSERS, "auto: Python's own for Python, tree-sitter for other languages."),
         programs_in_samples,
-        click.option(
-            "--embed",
-            type=click.Choice(EMBED),
-            default="text",
-            show_default=True,
-            help="What --encoder is given: the samples, or the programs in them.",
-        ),
+        choice("--embed", EMBED, "What --encoder is given: the samples, or the programs in them."),
     )
 
 
@@ -336,12 +320,10 @@ def partitions(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Field with the class of every sample, for metrics such as distinct_k.",
         ),
-        click.option(
+        choice(
             "--partition-scope",
-            type=click.Choice(CLUSTER_SCOPES),
-            default="prompt",
-            show_default=True,
-            help="Whether a label is a class among the samples of its prompt, or the same class everywhere.",
+            CLUSTER_SCOPES,
+            "Whether a label is a class among the samples of its prompt, or the same class everywhere.",
         ),
         click.option(
             "--reward",
@@ -357,13 +339,7 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how work runs; changes no number."""
     return together(
         working(command),
-        click.option(
-            "--backend",
-            type=click.Choice(BACKENDS),
-            default="auto",
-            show_default=True,
-            help="Where metrics run; one that is named works or fails.",
-        ),
+        choice("--backend", BACKENDS, "Where metrics run; one that is named works or fails."),
     )
 
 

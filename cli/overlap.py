@@ -112,12 +112,9 @@ class _WithIndex(click.Command):
 @click.option("--passages", is_flag=True, help="List the passages that both share.")
 @options.seed("bootstrap interval")
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/report.json, DIR/documents.parquet and, with --passages, DIR/passages.parquet instead of "
+@options.output(
+    "DIR",
+    "Write DIR/report.json, DIR/documents.parquet and, with --passages, DIR/passages.parquet instead of "
     "printing; with --format, as well.",
 )
 @click.option("--strict", is_flag=True, help="Exit 3 where a document is too short for an n-gram.")

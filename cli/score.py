@@ -12,29 +12,16 @@ from divfast.cli import options
 
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
-@click.option(
-    "-m",
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="SPEC",
-    help="NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
-    "there is an encoder or embeddings, and nli where there is a judge.",
+@options.metrics(
+    "NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
+    "there is an encoder or embeddings, and nli where there is a judge."
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(options.SCOPES),
-    help="The samples of every prompt, the first sample of every prompt together, or all samples together; "
-    "repeatable. Default: prompt and pooled.",
+@options.scopes(
+    "The samples of every prompt, the first sample of every prompt together, or all samples together; "
+    "repeatable. Default: prompt and pooled."
 )
-@click.option(
-    "--preset",
-    type=click.Choice(options.PRESETS),
-    default="default",
-    show_default=True,
-    help="paper reproduces the published code of arXiv 2604.16027, quirks included.",
+@options.choice(
+    "--preset", options.PRESETS, "paper reproduces the published code of arXiv 2604.16027, quirks included."
 )
 @click.option(
     "--tokenizer",
@@ -54,12 +41,9 @@ from divfast.cli import options
 @options.seed("bootstrap interval and of random subsets")
 @options.running
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/report.json and DIR/groups.parquet (a row a prompt) instead of printing; with --format, "
+@options.output(
+    "DIR",
+    "Write DIR/report.json and DIR/groups.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
 @click.option(

@@ -12,33 +12,24 @@ from divfast.cli import options
 
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
-@click.option(
+@options.choice(
     "--statistic",
-    type=click.Choice(options.STATISTICS),
-    default=options.STATISTICS[0],
-    show_default=True,
-    help="mean: the cosine of all pairs of a sample of the one and of the other model. nearest: of each sample of the "
+    options.STATISTICS,
+    "mean: the cosine of all pairs of a sample of the one and of the other model. nearest: of each sample of the "
     "row's model and the nearest of the column's.",
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(options.SCOPES),
-    help="Within every prompt, among the first samples of all prompts, or among all samples; repeatable. Default: "
-    "prompt and pooled.",
+@options.scopes(
+    "Within every prompt, among the first samples of all prompts, or among all samples; repeatable. Default: "
+    "prompt and pooled."
 )
 @options.encoding
 @options.reading
 @options.seed("bootstrap interval")
 @options.working
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/similarity.json and DIR/prompts.parquet (a row a prompt) instead of printing; with --format, "
+@options.output(
+    "DIR",
+    "Write DIR/similarity.json and DIR/prompts.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
 @options.debug
