@@ -116,7 +116,8 @@ def cluster(
         click.echo(remark, err=True)
     if output is not None:
         found.save(output)
-        click.echo(f"Wrote {output}: samples, clusters, groups, report.json.", err=True)
+        names = ("samples.parquet", "clusters.parquet", "groups.parquet", "report.json")
+        click.echo(render.wrote(output, *names), err=True)
     if partitioned is not None:
         write_partitioned(found, partitioned, list(dumps), **reading)
         click.echo(f"Wrote {partitioned}.", err=True)

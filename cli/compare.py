@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -36,7 +35,7 @@ from divfast.cli import options
 @click.option("--preset", type=click.Choice(options.PRESETS), help="For dumps, as in divfast score.")
 @click.option("--tokenizer", metavar="NAME", help="For dumps, as are all options that follow.")
 @options.plugins
-@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
+@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="As in divfast score.")
 @options.rarefying
 @options.encoding
 @options.programs
@@ -82,7 +81,7 @@ def compare(
       divfast compare base.jsonl dpo.jsonl -m ead -m cosine --encoder minilm
     """
     import divfast
-    from divfast.cli import progress, render_compare
+    from divfast.cli import progress, render, render_compare
     from divfast.output import check_folder
 
     if output is not None:
@@ -108,6 +107,6 @@ def compare(
         click.echo(remark, err=True)
     if output is not None:
         comparison.save(output)
-        click.echo(f"Wrote {Path(output, 'comparison.json')} and {Path(output, 'pairs.parquet')}.", err=True)
+        click.echo(render.wrote(output, "comparison.json", "pairs.parquet"), err=True)
     if output is None or form is not None:
         click.echo(render_compare.compare_text(comparison, form or "table"))

@@ -10,7 +10,8 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# Written out because the modules that hold them import NumPy, and --help must be instant; a test compares.
+# Written out because the modules that hold them import NumPy, and --help must be instant; a test compares. Where an
+# option has a default, it is the first.
 SCOPES = ("prompt", "first", "pooled")
 PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
@@ -84,13 +85,15 @@ def debug(command: Callable[..., Any]) -> Callable[..., Any]:
         expose_value=False,
         is_eager=True,
         callback=remember,
-        help="Tracebacks of errors.",
+        help="Show tracebacks of errors.",
     )(command)
 
 
 def formats(*names: str) -> Decorator:
     """``--format`` with a choice of `names`; None where it is not given."""
-    return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
+    return click.option(
+        "--format", "form", type=click.Choice(names), help=f"How to print it. Default: {names[0]}."
+    )
 
 
 def choice(flag: str, names: Sequence[str], help: str) -> Decorator:
@@ -115,10 +118,13 @@ def output(metavar: str, help: str) -> Decorator:
 
 on_error = choice("--on-error", ("fail", "skip"), "Stop at a bad record, or leave it out and say so.")
 threads = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores, or DIVFAST_THREADS."
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads to run on. Default: all cores, or DIVFAST_THREADS.",
 )
 memory = click.option(
-    "--memory", type=Size(), metavar="SIZE", help="About how much to work in, such as 1GB or 512MB."
+    "--memory", type=Size(), metavar="SIZE", help="About how much memory to work in, such as 1GB or 512MB."
 )
 
 
@@ -131,21 +137,21 @@ def rarefying(command: Callable[..., Any]) -> Callable[..., Any]:
             type=Sizes(),
             metavar="K,...",
             default=(),
-            help="Also what is expected on K of each prompt's samples, to compare dumps of unequal K.",
+            help="Also give the value expected on K samples of each prompt, to compare dumps of unequal K.",
         ),
         click.option(
             "--at-n",
             type=Sizes(),
             metavar="N,...",
             default=(),
-            help="The same for the scopes first and pooled: on N rows of the corpus.",
+            help="The same for the scopes first and pooled: the value expected on N samples of the corpus.",
         ),
         click.option(
             "--draws",
             type=click.IntRange(1, 1_000_000),
             metavar="N",
-            help="Random subsets for these, where there is no formula and there are more. Default: 32 of a "
-            "prompt's samples, 8 of a corpus.",
+            help="Random subsets that --at-k and --at-n draw where there is no formula and there are more. Default: "
+            "32 of a prompt's samples, 8 of a corpus.",
         ),
     )
 
@@ -177,7 +183,7 @@ def seed(of: str) -> Decorator:
         metavar="N",
         default=0,
         show_default=True,
-        help=f"Of the {of}.",
+        help=f"Seed of the {of}.",
     )
 
 
@@ -245,7 +251,7 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
             help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name "
             "or folder.",
         ),
-        choice("--dtype", DTYPES, "Of the encoder."),
+        choice("--dtype", DTYPES, "Precision of the encoder."),
         click.option(
             "--embeddings",
             metavar="FILE",
@@ -265,7 +271,7 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             help="Classifier of entailment, neutral and contradiction (transformers), by name or folder.",
         ),
-        choice("--judge-dtype", DTYPES, "Of the judge."),
+        choice("--judge-dtype", DTYPES, "Precision of the judge."),
         choice("--judge-engine", JUDGE_ENGINES, "What runs the judge."),
     )
 
@@ -289,7 +295,7 @@ def programs_in_samples(command: Callable[..., Any]) -> Callable[..., Any]:
             "--stop",
             multiple=True,
             metavar="TEXT",
-            help="Where such samples are cut; repeatable. Default for Python: at what comes after a function.",
+            help="Text at which such samples are cut off; repeatable. Default for Python: what comes after a function.",
         ),
     )
 
@@ -301,9 +307,13 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
         choice(
             "--language",
             LANGUAGES,
-            "Of the programs in the samples; auto: what their fences say, else Python.",
+            "Language of the programs in the samples; auto: what their fences say, else Python.",
         ),
-        choice("--parser", PARSERS, "auto: Python's own for Python, tree-sitter for other languages."),
+        choice(
+            "--parser",
+            PARSERS,
+            "What reads them; auto: Python's own parser for Python, tree-sitter for other languages.",
+        ),
         programs_in_samples,
         choice("--embed", EMBED, "What --encoder is given: the samples, or the programs in them."),
     )
@@ -339,7 +349,11 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how work runs; changes no number."""
     return together(
         working(command),
-        choice("--backend", BACKENDS, "Where metrics run; one that is named works or fails."),
+        choice(
+            "--backend",
+            BACKENDS,
+            "Where metrics run; auto takes what there is, one that is named works or fails.",
+        ),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -139,7 +138,7 @@ def overlap(
     Example:
       divfast overlap 'train/*.jsonl.zst' --eval gsm8k.jsonl --eval math.jsonl --passages
     """
-    from divfast.cli import progress
+    from divfast.cli import progress, render
     from divfast.output import check_folder
     from divfast.overlap import overlap as measure
 
@@ -152,7 +151,7 @@ def overlap(
     if output is not None:
         report.save(output)
         names = ["report.json", "documents.parquet", *(["passages.parquet"] if settings["passages"] else [])]
-        click.echo(f"Wrote {', '.join(str(Path(output, name)) for name in names)}.", err=True)
+        click.echo(render.wrote(output, *names), err=True)
     if output is None or form is not None:
         click.echo(_table(report) if form in (None, "table") else _flat(report, str(form)))
     if strict and any(result.undefined for result in report):

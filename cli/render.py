@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -210,6 +211,12 @@ def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequenc
                 differ.setdefault(f"draws{size}" if key == "draws" else key, values)
     shown = {**labels, **known, **differ, "file": [dump["dump"] for dump in dumps]}
     return table(list(shown), zip(*shown.values(), strict=True), right=("prompts", "samples"), wrap=("file",))
+
+
+def wrote(folder: str, *names: str) -> str:
+    """Return a line that names the files that were written into a folder."""
+    *others, last = (str(Path(folder, name)) for name in names)
+    return f"Wrote {', '.join(others)} and {last}."
 
 
 def bold(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +12,8 @@ from divfast.cli import options
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
 @options.metrics(
-    "NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
-    "there is an encoder or embeddings, and nli where there is a judge."
+    "NAME or NAME:KEY=VALUE,...; repeatable. Default: ead, distinct:n=1 and distinct:n=2; with an encoder or embeddings "
+    "cosine and vendi as well, with a judge nli."
 )
 @options.scopes(
     "The samples of every prompt, the first sample of every prompt together, or all samples together; "
@@ -26,10 +25,16 @@ from divfast.cli import options
 @click.option(
     "--tokenizer",
     metavar="NAME",
-    help="See divfast metrics; or a Hugging Face tokenizer by name, folder or file.",
+    help="One that divfast metrics lists, or a Hugging Face tokenizer by name, folder or file. Default: that of each "
+    "metric.",
 )
 @options.plugins
-@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
+@click.option(
+    "--vocab-size",
+    type=click.IntRange(min=1),
+    metavar="V",
+    help="Words that EAD assumes there to be. Default: 50257, or those of a Hugging Face tokenizer.",
+)
 @options.rarefying
 @options.encoding
 @options.programs
@@ -97,7 +102,7 @@ def score(
     if output is not None:
         report.save(output)
         names = ["report.json", "groups.parquet", *(["samples.parquet"] if per_sample else [])]
-        click.echo(f"Wrote {' and '.join(str(Path(output, name)) for name in names)}.", err=True)
+        click.echo(render.wrote(output, *names), err=True)
     if output is None or form is not None:
         click.echo(render.score_text(report, form or "table"))
     if strict and any(result.undefined for result in report):

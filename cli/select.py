@@ -27,7 +27,8 @@ _OF = {"all": "all samples", "selected": "selected", "random": "random"}
 @options.choice(
     "--method",
     options.SELECT_METHODS,
-    "Next is the sample farthest from all that were picked, or the one with which the Vendi Score is highest.",
+    "k_centre: next is the sample farthest from all that were picked; vendi: the one with which the Vendi Score of the "
+    "subset is highest.",
 )
 @click.option(
     "--q",

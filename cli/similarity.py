@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,8 +14,8 @@ from divfast.cli import options
 @options.choice(
     "--statistic",
     options.STATISTICS,
-    "mean: the cosine of all pairs of a sample of the one and of the other model. nearest: of each sample of the "
-    "row's model and the nearest of the column's.",
+    "mean: mean cosine of all pairs of a sample of the row's model and one of the column's. nearest: of each sample of "
+    "the row's model, the cosine with the nearest of the column's.",
 )
 @options.scopes(
     "Within every prompt, among the first samples of all prompts, or among all samples; repeatable. Default: "
@@ -45,7 +44,7 @@ def similarity(
     Example:
       divfast similarity llama.jsonl qwen.jsonl olmo.jsonl --encoder minilm
     """
-    from divfast.cli import progress, render_similarity
+    from divfast.cli import progress, render, render_similarity
     from divfast.model_similarity import similarity as measure
     from divfast.output import check_folder
 
@@ -57,7 +56,6 @@ def similarity(
         click.echo(remark, err=True)
     if output is not None:
         report.save(output)
-        names = ["similarity.json", "prompts.parquet"]
-        click.echo(f"Wrote {' and '.join(str(Path(output, name)) for name in names)}.", err=True)
+        click.echo(render.wrote(output, "similarity.json", "prompts.parquet"), err=True)
     if output is None or form is not None:
         click.echo(render_similarity.similarity_text(report, form or "table"))

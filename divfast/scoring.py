@@ -325,7 +325,8 @@ def _report(
             why = {plan.no_corpus.get(spec.metric.view, "") if spec.metric.corpus else "" for spec in missing}
             told = "".join(f": {reason}" for reason in sorted(filter(None, why)))
             named = " and ".join(spec.given for spec in missing)
-            left_out.append(f"{scope} {named}, which is not defined over a corpus{told}.")
+            are = "is" if len(missing) == 1 else "are"
+            left_out.append(f"{scope} {named}, which {are} not defined over a corpus{told}.")
     if left_out:
         run["left_out"] = " ".join(left_out)
     if plan.per_sample and (
