@@ -12,8 +12,8 @@ from divfast.cli import options
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
 @options.metrics(
-    "NAME or NAME:KEY=VALUE,...; repeatable. Default: ead, distinct:n=1 and distinct:n=2; with an encoder or embeddings "
-    "cosine and vendi as well, with a judge nli."
+    "NAME or NAME:KEY=VALUE,...; repeatable. Default: ead, distinct:n=1 and distinct:n=2; with an encoder or "
+    "embeddings cosine and vendi as well, with a judge nli."
 )
 @options.scopes(
     "The samples of every prompt, the first sample of every prompt together, or all samples together; "

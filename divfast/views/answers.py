@@ -69,7 +69,7 @@ class AnswersView:
             answer = np.where(known, keys.astype(np.int64), -1)
         if (column := samples.per_sample.get(self.scores)) is not None:
             score = _numbers(column, self.scores)
-        # Of each column by itself, so that blocks of any size give the same.
+        # A print of each column, not one of all: then blocks of any size give the same.
         for i, values in enumerate((correct, answer, score)):
             if values is not None:
                 self._prints[i] = zlib.crc32(np.ascontiguousarray(values).tobytes(), self._prints[i])
