@@ -87,8 +87,7 @@ def _text(found: Sequence[Decomposition], form: str) -> str:
             for name, (low, high) in ends.items():
                 entry |= {f"{name}_low": low, f"{name}_high": high}
             rows.append(entry)
-        write = flat.as_csv if form == "csv" else flat.as_md
-        return write(list(rows[0]), [list(row.values()) for row in rows])
+        return flat.as_table(form, list(rows[0]), [list(row.values()) for row in rows])
     lines = []
     for own, paired in zip(found[::2], found[1::2], strict=True):
         digits = flat.decimals([own.base_all, own.model_all])

@@ -120,8 +120,7 @@ def _text(found: Clusters, form: str) -> str:
         return flat.as_json(summary)
     rows = summary["results"]
     if form in ("csv", "md"):
-        write = flat.as_csv if form == "csv" else flat.as_md
-        return write(list(rows[0]), [list(row.values()) for row in rows])
+        return flat.as_table(form, list(rows[0]), [list(row.values()) for row in rows])
     several = len(rows) > 1
     headers = ["prompts", "samples", "exact", "near", "kept", "unique", "unique or near"]
     cells = [

@@ -17,27 +17,22 @@ _SHOWN_PASSAGES = 20
 
 def _searching(command: Callable[..., Any]) -> Callable[..., Any]:
     """How n-grams are made of training text."""
-    for option in reversed(
-        [
-            click.option(
-                "-n", type=click.IntRange(min=1), metavar="N", help="Tokens in an n-gram. Default: 13."
-            ),
-            click.option("--tokenizer", metavar="NAME", help="See divfast metrics. Default: words."),
-            click.option(
-                "--field",
-                "fields",
-                multiple=True,
-                metavar="NAME",
-                help="Field of the training text that holds texts; repeatable. Default: text, content, messages, "
-                "or all prompts and outputs.",
-            ),
-            options.on_error,
-            options.threads,
-            options.memory,
-        ]
-    ):
-        command = option(command)
-    return command
+    return options.together(
+        command,
+        click.option("-n", type=click.IntRange(min=1), metavar="N", help="Tokens in an n-gram. Default: 13."),
+        click.option("--tokenizer", metavar="NAME", help="See divfast metrics. Default: words."),
+        click.option(
+            "--field",
+            "fields",
+            multiple=True,
+            metavar="NAME",
+            help="Field of the training text that holds texts; repeatable. Default: text, content, messages, or all "
+            "prompts and outputs.",
+        ),
+        options.on_error,
+        options.threads,
+        options.memory,
+    )
 
 
 @click.command()

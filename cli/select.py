@@ -113,9 +113,7 @@ def _text(found: Selection, form: str) -> str:
     if form in ("csv", "md"):
         headers = ["of", "samples", "vendi", "radius", "signature"]
         lines = [[row[name] for name in headers] for row in rows]
-        return (
-            flat.as_csv(headers, lines) if form == "csv" else flat.as_md(headers, lines, code=["signature"])
-        )
+        return flat.as_table(form, headers, lines, code=["signature"])
     cells = []
     for row in rows:
         line = [_OF[row["of"]], f"{row['samples']:,}"]
