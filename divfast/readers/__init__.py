@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import importlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ _FORMATS = (
     "jsonl",
     "lines",
 )
+# Of files that may be dumps, the last part.
+_SUFFIXES = (".jsonl", ".json", ".parquet", ".arrow", ".eval", ".csv", ".tsv", ".gz", ".zst", ".xz")
 # What many a program can read, and no reader here.
 _PACKED = {b"BZh": "bzip2", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
 
@@ -233,10 +236,11 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
         if module.sniff(source):
             return name
     if source.is_directory:
+        pattern = source.path / f"*{_commonest_suffix(source.path)}"
         raise DataError(
             "is a folder.",
             where=source.name,
-            remedy=f"Name the dumps in it, for example with a pattern like '{source.path}/*.jsonl'.",
+            remedy=f"Name the dumps in it, for example with a pattern like '{pattern}'.",
         )
     for magic, packed in _PACKED.items():
         if source.head.startswith(magic):
@@ -249,3 +253,9 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
     if source.path.suffix in (".csv", ".tsv"):
         remedy = "Of a table, name the column with the samples with --outputs-field, and force --reader csv."
     raise DataError("is in no format that is known.", where=source.name, remedy=remedy)
+
+
+def _commonest_suffix(folder: Path) -> str:
+    """Return what most files of a folder end with that may be dumps, ``.jsonl`` where there are none."""
+    suffixes = Counter(file.suffix for file in folder.iterdir() if file.suffix in _SUFFIXES)
+    return suffixes.most_common(1)[0][0] if suffixes else ".jsonl"
