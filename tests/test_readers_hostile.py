@@ -103,7 +103,7 @@ def test_a_folder_and_a_file_that_is_not_there(tmp_path):
     assert refusal(tmp_path / "folder") == (
         "folder: is a folder.\nName the dumps in it, for example with a pattern like 'folder/*.jsonl'."
     )
-    for name in ("state.json", "data-0.arrow", "data-1.arrow", "notes.md", "more.md", "again.md"):
+    for name in ("state.json", "info.json", "data-0.arrow", "notes.md", "more.md"):
         (tmp_path / "folder" / name).touch()
     assert "a pattern like 'folder/*.arrow'" in refusal(tmp_path / "folder")
     assert refusal(tmp_path / "none.jsonl") == (

@@ -258,4 +258,5 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
 def _commonest_suffix(folder: Path) -> str:
     """Return what most files of a folder end with that may be dumps, ``.jsonl`` where there are none."""
     suffixes = Counter(file.suffix for file in folder.iterdir() if file.suffix in _SUFFIXES)
-    return suffixes.most_common(1)[0][0] if suffixes else ".jsonl"
+    # Beside dumps, JSON is mostly what is told of them.
+    return max(suffixes, key=lambda suffix: (suffix != ".json", suffixes[suffix]), default=".jsonl")
