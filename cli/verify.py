@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     help="Field with the right answer, or a list of them. Default: gold, else references; for code tests.",
 )
 @click.option(
+    "--problems",
+    metavar="FILE",
+    type=click.Path(),
+    help="File of the problems (JSON Lines, JSON or Parquet, such as HumanEval.jsonl.gz): what a prompt lacks, its "
+    "answer or its tests, is taken from the record there that has its id.",
+)
+@click.option(
     "--loose",
     is_flag=True,
     help="For ifeval: correct is the loose verdict, which also tries the sample without its first line, its last line "
@@ -74,7 +81,6 @@ if TYPE_CHECKING:
     help="auto: bubblewrap, else namespaces. rlimits: limits alone, for a machine that may be harmed.",
 )
 @options.programs_in_samples
-@click.option("--keep", multiple=True, metavar="NAME", help="A further field to write again; repeatable.")
 @options.seed("bootstrap interval")
 @options.reading
 @options.join
@@ -91,7 +97,7 @@ if TYPE_CHECKING:
 def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | None, **settings: Any) -> None:
     """Judge every sample right or wrong.
 
-    The dump is written again, with the verdicts.
+    The dump is written again with all its fields, and with the verdicts.
 
     The new dump has a field correct with a verdict for every output, and why: extracted is the answer that was found
     in it, expected what it was compared with, error what went wrong. Then score its accuracy, pass@k and majority

@@ -1,4 +1,5 @@
 #include <limits>
+#include <optional>
 
 #include "bindings.hpp"
 #include "json_children.hpp"
@@ -24,6 +25,7 @@ py::dict batch_to_dict(JsonlBatch&& batch) {
     out["single"] = own(std::move(batch.single));
     out["lines"] = own(std::move(batch.lines));
     out["carried"] = carried;
+    out["others"] = own_ragged(std::move(batch.others));
     out["errors"] = errors;
     out["line_count"] = batch.line_count;
     out["null_outputs"] = batch.null_outputs;
@@ -34,7 +36,8 @@ py::dict batch_to_dict(JsonlBatch&& batch) {
 py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vector<std::pair<std::string, bool>>& outputs,
                      std::vector<std::string> ids, std::vector<std::string> prompts,
                      std::vector<std::string> qualifiers, std::vector<std::string> carried, bool skip, int threads,
-                     bool texts, std::pair<std::string, std::string> joined) {
+                     bool texts, std::pair<std::string, std::string> joined,
+                     std::optional<std::vector<std::string>> all_but) {
     const py::buffer_info info = data.request();
     JsonlFields fields;
     for (const auto& [name, may_be_text] : outputs) fields.outputs.push_back({name, may_be_text});
@@ -44,6 +47,8 @@ py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vect
     fields.carried = std::move(carried);
     fields.texts = texts;
     std::tie(fields.first, fields.second) = std::move(joined);
+    fields.others = all_but.has_value();
+    if (all_but) fields.left_out = std::move(*all_but);
     std::vector<JsonlBatch> batches;
     {
         py::gil_scoped_release release;
@@ -94,7 +99,8 @@ py::object flags_of(const Array<uint8_t>& values, const Array<int64_t>& offsets,
 void bind_json(py::module_& m) {
     m.def("parse_jsonl", &parse_lines, py::arg("data"), py::arg("first_line"), py::arg("outputs"), py::arg("ids"),
           py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0,
-          py::arg("texts") = true, py::arg("joined") = std::pair<std::string, std::string>());
+          py::arg("texts") = true, py::arg("joined") = std::pair<std::string, std::string>(),
+          py::arg("all_but") = py::none());
     m.def("json_flags", &flags_of, py::arg("values"), py::arg("offsets"), py::arg("bounds"));
     m.def("json_children", &children_of, py::arg("data"), py::arg("allow_nan") = false);
 }

@@ -36,6 +36,11 @@ class LineParser : private JsonCursor {
     void finish() { batch_.text.values.resize(written()); }
 
   private:
+    struct Other {
+        Slice name, value;
+        int output;  // which of the fields for samples it could have been, or -1
+    };
+
     struct Mark {
         size_t values, rows;
         int64_t nulls, surrogates;
@@ -99,6 +104,7 @@ class LineParser : private JsonCursor {
         identifier_.clear();
         carried_.assign(fields_.carried.size(), Slice{nullptr, nullptr, false});
         qualifiers_.assign(fields_.qualifiers.size(), Slice{nullptr, nullptr, false});
+        others_.clear();
         const Mark mark = save();
         if (peek() == '}') {
             ++p_;
@@ -118,7 +124,8 @@ class LineParser : private JsonCursor {
                 const int qualifier = find_name(fields_.qualifiers, text, n, self);
                 peek();
                 const char* value = p_;
-                if ((at = find_name(fields_.outputs, text, n, field)) >= 0 && (best_output_ < 0 || at <= best_output_)) {
+                const int output = at = find_name(fields_.outputs, text, n, field);
+                if (at >= 0 && (best_output_ < 0 || at <= best_output_)) {
                     outputs(at, mark);
                 } else if ((at = find_name(fields_.ids, text, n, self)) >= 0 && (best_id_ < 0 || at <= best_id_)) {
                     scalar(at, best_id_, identifier_);
@@ -133,6 +140,9 @@ class LineParser : private JsonCursor {
                     scalar(at, best_prompt_, prompt_);
                 } else {
                     skip_value();
+                }
+                if (fields_.others && find_name(fields_.left_out, text, n, self) < 0) {
+                    others_.push_back({name, {value, p_, false}, output});
                 }
                 if (carried >= 0) carried_[static_cast<size_t>(carried)] = {value, p_, false};
                 if (qualifier >= 0) qualifiers_[static_cast<size_t>(qualifier)] = {value, p_, false};
@@ -169,6 +179,23 @@ class LineParser : private JsonCursor {
             batch_.carried[i].values.insert(batch_.carried[i].values.end(), carried_[i].begin, carried_[i].end);
             batch_.carried[i].close_row();
         }
+        if (fields_.others) store_others();
+    }
+
+    void store_others() {
+        auto& text = batch_.others.values;
+        bool first = true;
+        for (const Other& other : others_) {
+            // Samples stand elsewhere.
+            if (other.output >= 0 && other.output == best_output_) continue;
+            if (!first) text.insert(text.end(), {',', ' '});
+            first = false;
+            // The name with its quotes.
+            text.insert(text.end(), other.name.begin - 1, other.name.end + 1);
+            text.insert(text.end(), {':', ' '});
+            text.insert(text.end(), other.value.begin, other.value.end);
+        }
+        batch_.others.close_row();
     }
 
     static void store(RaggedBuffer<char>& column, std::vector<uint8_t>& present, const Bytes& text, bool has) {
@@ -294,6 +321,7 @@ class LineParser : private JsonCursor {
     Bytes prompt_, second_, identifier_;
     std::string wrong_type_;
     std::vector<Slice> carried_, qualifiers_;
+    std::vector<Other> others_;
     int best_output_ = -1, best_prompt_ = -1, best_second_ = -1, best_id_ = -1;
     bool single_ = false;
 };

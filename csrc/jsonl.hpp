@@ -23,6 +23,9 @@ struct JsonlFields {
     std::vector<std::string> qualifiers;
     // Kept as their JSON text.
     std::vector<std::string> carried;
+    // Where `others` is set, so is every other field but these and the one with the samples.
+    std::vector<std::string> left_out;
+    bool others = false;
     bool texts = true;  // without them the samples are counted, and their rows are empty
 };
 
@@ -39,6 +42,7 @@ struct JsonlBatch {
     std::vector<uint8_t> has_id, has_prompt, single;
     std::vector<int64_t> lines;        // 1-based line of each record
     std::vector<RaggedBuffer<char>> carried;
+    RaggedBuffer<char> others;         // a row a record: its further fields as they stand inside an object's braces
     std::vector<JsonlError> errors;
     int64_t line_count = 0, null_outputs = 0, lone_surrogates = 0;
 };

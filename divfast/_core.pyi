@@ -37,6 +37,7 @@ class _Batch(TypedDict):
     single: _Bytes
     lines: _Ints
     carried: list[_Texts]
+    others: _Texts
     errors: list[tuple[int, str]]
     line_count: int
     null_outputs: int
@@ -239,12 +240,16 @@ def parse_jsonl(
     threads: int = 0,
     texts: bool = True,
     joined: tuple[str, str] = ("", ""),
+    all_but: Sequence[str] | None = None,
 ) -> list[_Batch]:
     """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over.
 
     A prompt from the first of the fields `joined` goes on, after an empty line, with what the second holds.
     Without `texts` the samples are counted and their rows are empty; unless `skip`, strings that no field asks for are
     then not looked into, so that a line can pass here which fails with `texts`.
+
+    With `all_but`, ``others`` has a row a record: its fields as they stand within the braces, but those of these names
+    and the one with the samples.
     """
 
 def json_flags(values: _Bytes, offsets: _Ints, bounds: _Ints) -> NDArray[np.int8] | None:

@@ -52,6 +52,11 @@ def peer_paper() -> Path | None:
     return _folder("DIVFAST_PEER_PAPER")
 
 
+def peer_ifeval() -> Path | None:
+    """Folder into which lm-eval was installed, a peer in benchmarks: ``DIVFAST_PEER_IFEVAL``."""
+    return _folder("DIVFAST_PEER_IFEVAL")
+
+
 def _folder(name: str) -> Path | None:
     explicit = os.environ.get(name)
     return Path(explicit) if explicit else None

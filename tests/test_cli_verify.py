@@ -95,12 +95,12 @@ def test_options_reach_the_library(tmp_path, monkeypatch):
 
     monkeypatch.setattr(verified, "verify", noting)
     path = dump(tmp_path / "d.jsonl")
-    words = "--as regex --pattern (x) --gold g --json-field j --limit 2 --keep a --keep b --seed 3 --labels l"
+    words = "--as regex --pattern (x) --gold g --json-field j --limit 2 --seed 3 --labels l"
     words += " --preset paper --reader jsonl --memory 1MB --threads 2 --on-error skip"
     run(path, *words.split(), "-o", tmp_path / "o.jsonl")
     assert seen["source"] == [Path(path)]
-    assert {key: seen[key] for key in ("verifier", "pattern", "gold", "json_field", "limit", "keep", "seed")} == {
-        "verifier": "regex", "pattern": "(x)", "gold": "g", "json_field": "j", "limit": 2.0, "keep": ("a", "b"),
+    assert {key: seen[key] for key in ("verifier", "pattern", "gold", "json_field", "limit", "seed")} == {
+        "verifier": "regex", "pattern": "(x)", "gold": "g", "json_field": "j", "limit": 2.0,
         "seed": 3,
     }  # fmt: skip
     assert (seen["labels"], seen["preset"], seen["reader"], seen["memory"]) == ("l", "paper", "jsonl", 10**6)
@@ -152,7 +152,7 @@ def test_a_gold_answer_is_no_test(tmp_path):
     assert (found["correct"], found["incorrect"]) == (0, 4)
     done = run(dump(tmp_path / "d.jsonl"), *words)
     assert done.exit_code == 1
-    assert "there is no tests or test or test_list to compare with" in done.stderr
+    assert 'code needs the field "tests", "test" or "test_list", and no record has one' in done.stderr
     (found,) = json.loads(run(path, *words, "--gold", "gold").stdout)["results"]
     assert found["no_verdict"] == 0
 
@@ -170,8 +170,9 @@ def test_missing_gold_is_one_sentence(tmp_path):
     done = run(path, "--as", "exact")
     assert done.exit_code == 1
     assert done.stderr == (
-        f"Error: {path}: there is no gold or references to compare with; the fields of its first record are "
-        "input_id, outputs, solution_of.\n       Name the field that exact needs with --gold.\n"
+        f'Error: {path}: exact needs the field "gold" or "references", and no record has one; the fields of its '
+        "first record are input_id, outputs, solution_of.\n       Name the field with --gold NAME, or a file that has "
+        "it for every id with --problems FILE.\n"
     )
 
 

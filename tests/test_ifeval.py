@@ -307,9 +307,9 @@ def test_verdicts_are_written_and_taken_up_again(tmp_path, monkeypatch):
     real = verified._record
     monkeypatch.setattr(verified, "_record", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        verify(path, "ifeval", tmp_path / "out.jsonl", keep=["correct_loose"])
+        verify(path, "ifeval", tmp_path / "out.jsonl")
     monkeypatch.setattr(verified, "_record", real)
-    done = verify(path, "ifeval", tmp_path / "out.jsonl", keep=["correct_loose"])
+    done = verify(path, "ifeval", tmp_path / "out.jsonl")
     assert done.run["prompts_resumed"] == 2
     first, second = records(tmp_path / "out.jsonl")
     assert (
@@ -348,7 +348,7 @@ def test_columns_of_the_authors_file_are_kept(tmp_path):
     [
         ({"loose": True, "preset": "paper"}, "the preset paper has no loose rule"),
         ({"loose": True, "verifier": "exact"}, "a loose rule is for ifeval"),
-        ({"columns": {"gold": "1"}}, "no tests or instruction_id_list or kwargs to compare with"),
+        ({"columns": {"gold": "1"}}, 'ifeval needs the field "tests", "instruction_id_list" or "kwargs"'),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, options, message):

@@ -141,11 +141,11 @@ def test_what_cannot_be_meant_is_one_sentence(tmp_path, old, new, told):
 
 def test_one_value_for_a_list_is_a_list_of_one(tmp_path):
     text = GOOD.replace("at_k: [8]", 'at_k: 8, stop: "def", plugins: p.py, encoder: ')
-    text = text.replace("as: regex,", "as: regex, keep: pred, limit: 2,").replace("encoder: minilm, ", "")
+    text = text.replace("as: regex,", "as: regex, stop: pred, limit: 2,").replace("encoder: minilm, ", "")
     study = read_study(written(tmp_path, text))
     plugins = [str(tmp_path / "p.py")]
     assert study.options == {"at_k": [8], "stop": ["def"], "plugins": plugins, "encoder": None}
-    assert study.tasks["quiz"].verify["keep"] == ["pred"]
+    assert study.tasks["quiz"].verify["stop"] == ["pred"]
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_dump_is_written_again_with_its_columns(tmp_path):
         ([], {"gold": "[1]", "references": ["x"], "correct": [], "task": "t", "model": "m"}),
         (["42", "é"], {"gold": 42, "task": "t", "model": "m", "tests": {"k": [1]}}),
     )
-    done = verify(path, "exact", tmp_path / "out.jsonl.gz", keep=["level"])
+    done = verify(path, "exact", tmp_path / "out.jsonl.gz")
     first, second, third = records(tmp_path / "out.jsonl.gz")
     assert first == {
         "input_id": "0", "prompt": "0?", "outputs": ["a", "", "b"], "scores": [1, 2.5, None], "gold": "a",
@@ -228,7 +228,7 @@ def test_dump_is_written_again_with_its_columns(tmp_path):
     assert (done.prompts, done.samples, done.correct, done.incorrect, done.unparseable) == (3, 5, 2, 3, 1)
     assert done.accuracy == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert done.run["dumps"][0]["counts"] == {"null_outputs": 1}
-    again = verify(tmp_path / "out.jsonl.gz", "exact", tmp_path / "again.jsonl.gz", keep=["level"])
+    again = verify(tmp_path / "out.jsonl.gz", "exact", tmp_path / "again.jsonl.gz")
     assert (tmp_path / "again.jsonl.gz").read_bytes() == (tmp_path / "out.jsonl.gz").read_bytes()
     assert str(again.signature) == str(done.signature)
     report = divfast.score(tmp_path / "out.jsonl.gz", ["accuracy", "majority"])
@@ -314,11 +314,11 @@ def test_a_run_that_fails_leaves_its_verdicts_and_no_dump(tmp_path, monkeypatch)
         (
             {"solution_text": "1"},
             {},
-            "no gold or references to compare with; the fields of its first record are",
+            'needs the field "gold" or "references", and no record has one; the fields of its first record are',
         ),
-        ({"gold": "1"}, {"gold": "answer"}, "no answer to compare with"),
+        ({"gold": "1"}, {"gold": "answer"}, 'needs the field "answer", and no record'),
         ({"gold": "1", "scores": [1, 2]}, {}, '"scores" has 2 values for 1 outputs'),
-        ({"gold": "1"}, {"verifier": "labels"}, "there is no correct to compare with"),
+        ({"gold": "1"}, {"verifier": "labels"}, 'labels needs the field "correct", and no record'),
         ({"ok": ["maybe"]}, {"verifier": "labels", "labels": "ok"}, "neither true nor false"),
         ({"gold": "1"}, {"verifier": "regex"}, "regex needs a pattern"),
         ({"gold": "1"}, {"verifier": "regex", "pattern": "("}, "no regular expression"),

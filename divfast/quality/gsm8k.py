@@ -11,6 +11,7 @@ from divfast.quality.verifiers import Judge, Question, Settings, Verdict, Verifi
 
 _NUMBER = re.compile(r"((?<![\w.)])[-−])?\$?((?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
 _MARK = re.compile(r"####")
+_DIGIT = re.compile(r"\d")
 # Exact up to this many digits; a longer number is text.
 _DIGITS = 400
 
@@ -51,7 +52,14 @@ def extract(text: str) -> str | None:
     >>> extract("3 + 4 = 7\\n#### 7\\n\\nQuestion: 12 apples"), extract("That makes 18 eggs.")
     ('7', '18')
     """
+    digit = -1
     for mark in _MARK.finditer(text):
+        if digit < mark.end():
+            found_digit = _DIGIT.search(text, mark.end())
+            digit = len(text) if found_digit is None else found_digit.start()
+        if digit >= mark.end() + _DIGITS:
+            # Without a look at the line: a text may be nothing but marks.
+            continue
         line = text[mark.end() : mark.end() + _DIGITS].lstrip().partition("\n")[0]
         if (found := number(line)) is not None:
             return found

@@ -23,8 +23,9 @@ def judge(question: Question, settings: Settings) -> Judge | Verdict:
 
     The paper's code also counts a sample that is part of a reference, such as "no", and letters within words.
     """
-    answers = question.columns.get("references")
-    golds = gold_answers(Question((), {"references": answers or question.columns.get("gold")}))
+    # The other way round than elsewhere: gold is one of several answers that are right.
+    known = "references" if question.columns.get("references") else "gold"
+    golds = gold_answers(Question((), {known: question.columns.get(known)}))
     if isinstance(golds, Verdict):
         return golds
     if settings.preset == "paper":

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from divfast.dumps import Progress, block_limits
 from divfast.errors import DataError, MetricError
 from divfast.output import write_whole
 from divfast.quality.journal import Journal
-from divfast.quality.rewriting import opened, questions_of, record_again
+from divfast.quality.problems import Problems
+from divfast.quality.rewriting import NAMED, lines_again, opened, questions_of
 from divfast.quality.verification import Verification
 from divfast.quality.verifiers import (
     PRESETS,
@@ -40,7 +41,9 @@ from divfast.samples import Ragged, Samples
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 
 # What is written of every sample, instead of what an earlier run wrote there.
-WRITTEN = ("correct", "extracted", "expected", "error")
+_WRITTEN = ("correct", "error")
+# Only by what looks for an answer: else those that are there stay.
+_EXTRACTED = ("extracted", "expected")
 
 
 def verify(
@@ -52,10 +55,10 @@ def verify(
     pattern: str | None = None,
     labels: str = "correct",
     gold: str | None = None,
+    problems: str | Path | None = None,
     json_field: str | None = None,
     loose: bool = False,
     limit: float | None = None,
-    keep: Sequence[str] = (),
     allow_code_execution: bool = False,
     sandbox: str = "auto",
     code_field: str | None = None,
@@ -76,9 +79,10 @@ def verify(
     verifier : str
         ``math``, ``gsm8k``, ``code``, ``ifeval``, ``cruxeval``, ``truthfulqa``, ``exact``, ``regex`` or ``labels``.
     output : str or Path
-        A file of JSON Lines, compressed where its name ends in ``.gz``: ``input_id``, ``prompt``, ``outputs``, the
-        columns of the dump that are known, ``correct``, ``extracted``, ``expected`` and ``error``, and what the
-        verifier writes besides. There whole or not at all.
+        A file of JSON Lines, compressed where its name ends in ``.gz``: ``input_id``, ``prompt``, ``outputs``, all
+        other fields of the dump, ``correct``, ``extracted``, ``expected`` and ``error``, and what the verifier writes
+        besides; ``labels``, which looks for no answer, leaves ``extracted`` and ``expected`` as they are. There whole
+        or not at all.
     preset : {"default", "paper"}
         ``paper`` reproduces the published code of arXiv 2604.16027.
     pattern : str, optional
@@ -88,6 +92,9 @@ def verify(
     gold : str, optional
         The column with the right answer, or a list of them, instead of ``gold`` and ``references``; for ``code`` that
         with the tests, instead of ``tests``.
+    problems : str or Path, optional
+        A file of the problems, JSON Lines, a JSON list or Parquet, from which what a prompt of the dump lacks is taken
+        by its id: the right answer, the tests, the prompt itself.
     json_field : str, optional
         Judge this field of samples that are JSON objects.
     loose : bool
@@ -95,8 +102,6 @@ def verify(
     limit : float, optional
         Seconds of processor time that a verifier which parses or runs programs may take for one sample; by default 3
         where programs are run, else 10.
-    keep : sequence of str
-        Further columns of the dump to write again.
     allow_code_execution : bool
         Run programs that a model wrote: ``code`` needs it, and ``cruxeval`` then takes any answer that is right instead
         of the one that is written.
@@ -146,26 +151,32 @@ def verify(
     check_files(dumps, output, None, join=True)
     paths = find_dumps(dumps)
     # Of samples without a verdict the old one is not kept either.
-    written = (*WRITTEN, *chosen.written)
-    known = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS)
-    kept = [name for name in (*known, *chosen.columns(settings), *keep) if name not in written]
+    written = (*_WRITTEN, *(_EXTRACTED if chosen.extracts else ()), *chosen.written)
+    known = (*PER_SAMPLE_FIELDS, *PER_PROMPT_FIELDS, *META_FIELDS, *chosen.columns(settings), *chosen.beside)
     needed = (gold,) if gold is not None and chosen.columns(settings) else chosen.columns(settings)
     sample_columns = chosen.sample_columns(settings)
+    kept = [name for name in dict.fromkeys((*known, *needed, *sample_columns)) if name not in written]
     with engine.use_threads(threads), engine.use_memory(memory):
         blocks = read(
             paths,
-            columns=list(dict.fromkeys([*kept, *needed, *chosen.beside])),
+            columns=list(dict.fromkeys([*kept, *needed])),
             sample_columns=sample_columns,
             as_json=True,
+            all_but=[*NAMED, *kept, *written],
             **{**block_limits(memory), **reading},
         )
         tally = _Tally(chosen, settings)
+        known_problems = None
+        if problems is not None:
+            names = {name: reading.get(name) for name in ("id_field", "prompt_field")}
+            known_problems = Problems(problems, [*needed, *chosen.beside], **names)
 
         def write(temporary: Path) -> None:
             with opened(temporary, Path(output)) as file:
-                for record in _records(blocks, tally, kept, gold, Path(output), progress):
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.writelines(_lines(blocks, tally, kept, gold, known_problems, Path(output), progress))
             if tally.found == 0:
+                if known_problems is not None:
+                    known_problems.check(blocks.name)
                 raise _lacking(blocks, chosen.name, [*needed, *sample_columns], paths[0])
 
         write_whole({Path(output): write})
@@ -193,14 +204,15 @@ def _journal_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.verdicts")
 
 
-def _records(
+def _lines(
     blocks: Blocks,
     tally: _Tally,
     kept: Sequence[str],
     gold: str | None,
+    problems: Problems | None,
     output: Path,
     progress: Progress | None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[str]:
     journal = None
     if tally.verifier.isolated(tally.settings):
         journal = Journal(_journal_path(output), str(tally.recipe))
@@ -209,14 +221,16 @@ def _records(
             for block in blocks:
                 found: list[list[Verdict]] = []
                 questions = list(questions_of(block))
+                if problems is not None:
+                    questions = [problems.completed(one) for one in questions]
                 asked = questions if gold is None else [_with_gold(one, gold, tally) for one in questions]
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
                     if progress is not None:
                         progress(*blocks.position, "bytes")
                 tally.add(block, found)
-                for question, verdicts in zip(questions, found, strict=True):
-                    yield _record(question, verdicts, kept, tally.verifier.written, block.meta)
+                added = (_record(verdicts, tally.verifier) for verdicts in found)
+                yield from lines_again(block, questions, added, kept)
     finally:
         if journal is not None:
             tally.reused = journal.reused
@@ -232,20 +246,14 @@ def _with_gold(question: Question, name: str, tally: _Tally) -> Question:
     return replace(question, columns={**beside, place: question.columns.get(name)})
 
 
-def _record(
-    question: Question,
-    verdicts: Sequence[Verdict],
-    kept: Iterable[str],
-    written: Iterable[str],
-    meta: Mapping[str, Any],
-) -> dict[str, Any]:
-    record = record_again(question, kept, meta)
-    record["correct"] = [verdict.correct for verdict in verdicts]
-    record["extracted"] = [verdict.extracted for verdict in verdicts]
-    record["expected"] = next((one.expected for one in verdicts if one.expected is not None), None)
+def _record(verdicts: Sequence[Verdict], verifier: Verifier) -> dict[str, Any]:
+    record: dict[str, Any] = {"correct": [verdict.correct for verdict in verdicts]}
+    if verifier.extracts:
+        record["extracted"] = [verdict.extracted for verdict in verdicts]
+        record["expected"] = next((one.expected for one in verdicts if one.expected is not None), None)
     if any(verdict.error for verdict in verdicts):
         record["error"] = [verdict.error for verdict in verdicts]
-    for name in written:
+    for name in verifier.written:
         values = [(verdict.further or {}).get(name) for verdict in verdicts]
         if any(value is not None for value in values):
             record[name] = values
@@ -351,9 +359,11 @@ def _lacking(blocks: Blocks, verifier: str, wanted: Sequence[str], path: Path) -
     """Return what to say where no sample could be judged for want of a column."""
     first = None if str(path) == "-" else Source(path).first_record
     there = f"; the fields of its first record are {', '.join(map(str, first))}" if first else ""
-    option = "--labels" if verifier == "labels" else "--gold"
+    *others, last = (f'"{name}"' for name in wanted)
+    names = f"{', '.join(others)} or {last}" if others else last
+    remedy = "Name the field with --labels NAME."
+    if verifier != "labels":
+        remedy = "Name the field with --gold NAME, or a file that has it for every id with --problems FILE."
     return DataError(
-        f"there is no {' or '.join(wanted)} to compare with{there}.",
-        where=blocks.name,
-        remedy=f"Name the field that {verifier} needs with {option}.",
+        f"{verifier} needs the field {names}, and no record has one{there}.", where=blocks.name, remedy=remedy
     )

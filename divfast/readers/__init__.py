@@ -152,6 +152,7 @@ def read(
     columns: Sequence[str] | None = None,
     sample_columns: Sequence[str] = (),
     as_json: bool = False,
+    all_but: Sequence[str] | None = None,
     prompts: str | Path | None = None,
     on_error: str = "fail",
     keep_reasoning: bool = False,
@@ -176,6 +177,10 @@ def read(
         Fields of other names to carry along that have a value for every sample.
     as_json : bool
         Carry values as JSON text, all of them: then ``42``, ``42.0`` and ``"42"`` differ.
+    all_but : sequence of str, optional
+        Carry all further fields of JSON, JSON Lines, Parquet and Arrow, but those of these names and the one with the
+        samples, as ``*``: text of JSON as it stands within the braces of an object, at the first sample of each record
+        (of a record without samples: at its prompt). Of other formats it has what `columns` may name.
     prompts : str or Path, optional
         A second file with an id and a prompt in each record, for dumps that have no prompts: the input of a batch,
         the problems of a benchmark, the requests of a run.
@@ -219,6 +224,7 @@ def read(
         columns=None if columns is None else tuple(columns),
         sample_columns=tuple(sample_columns),
         as_json=as_json,
+        all_but=None if all_but is None else tuple(all_but),
         prompts=None if prompts is None else str(prompts),
         on_error=on_error,
         keep_reasoning=keep_reasoning,

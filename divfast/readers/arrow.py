@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from divfast.errors import DataError
+from divfast.readers.others import OTHERS, by_record, json_text
 from divfast.readers.records import (
     ALIASES,
     META_FIELDS,
@@ -36,12 +36,14 @@ class Layout:
     carried: dict[str, str] = field(default_factory=dict)
     meta: tuple[str, ...] = ()
     prompt_goes_on: str | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """Names of all columns that are read, each once."""
         named = [self.outputs, self.id, self.prompt, self.prompt_goes_on, *self.qualifiers]
         named += [*self.carried.values(), *self.meta]
+        named += self.others
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
@@ -68,6 +70,9 @@ def layout_of(schema: pa.Schema, reading: Reading) -> Layout:
         ),
         carried={name: column for name, column in carried.items() if column is not None},
         meta=tuple(name for name in META_FIELDS if name in present),
+        others=tuple(name for name in schema.names if name in present.difference(options.all_but))
+        if options.all_but is not None
+        else (),
     )
 
 
@@ -116,6 +121,8 @@ def records_of(batch: pa.RecordBatch, layout: Layout, first_row: int, reading: R
             per_prompt[name] = write(values_)
         elif (aligned := _aligned(name, values_, layout, lengths, lines, reading)) is not None:
             per_sample[name] = write(aligned)
+    if options.all_but is not None:
+        per_sample[OTHERS], per_prompt[OTHERS] = by_record(_others(batch, layout, reading), bounds)
     for name in layout.meta:
         for value in pc.unique(batch.column(name).drop_null())[:2].to_pylist():
             if isinstance(value, str):
@@ -238,11 +245,31 @@ def plain(array: pa.Array) -> pa.Array:
 
 
 def _as_json(array: pa.Array) -> pa.Array:
-    values = array.to_pylist()
-    return pa.array(
-        [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values],
-        pa.large_string(),
-    )
+    try:
+        values = array.to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        # Times within other values that are finer than Python's.
+        raise pa.ArrowInvalid(str(error)) from None
+    return pa.array([None if value is None else json_text(value) for value in values], pa.large_string())
+
+
+def _others(batch: pa.RecordBatch, layout: Layout, reading: Reading) -> pa.Array:
+    """Return the further columns of every row, as they would stand within the braces of a JSON object."""
+    rows: list[list[str]] = [[] for _ in range(len(batch))]
+    for name in layout.others:
+        # Names may be there twice.
+        values = batch.column(batch.schema.names.index(name))
+        if _is_text(values.type):
+            values = text_of(values, reading).to_arrow(values.is_valid().to_numpy(zero_copy_only=False))
+        elif pa.types.is_temporal(values.type):
+            values = values.cast(pa.large_string())
+        key = json_text(name)
+        for row, text in zip(rows, _as_json(values).to_pylist(), strict=True):
+            if text is not None:
+                row.append(f"{key}: {text}")
+    return pa.array(map(", ".join, rows), pa.large_string())
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -18,12 +18,14 @@ from divfast.readers.fields import (
     text_list,
 )
 from divfast.readers.objects import add, line_of, numbered
+from divfast.readers.others import json_text
 from divfast.readers.records import (
     ALIASES,
     META_FIELDS,
     OUTPUT_FIELDS,
     QUALIFIERS,
     Reading,
+    ReadOptions,
     RecordBuilder,
     Records,
     first_of,
@@ -113,7 +115,7 @@ def _take(
     reading: Reading, name: str | None, builder: RecordBuilder, fields: Mapping[str, Any], line: int | str
 ) -> None:
     options = reading.options
-    outputs, single = _outputs(fields, reading)
+    name_of_outputs, outputs, single = _outputs(fields, reading)
     id = scalar(first_of(fields, options.id_fields)) if name is None else name
     prompt = prompt_of(fields, options)
     if id is None and single:
@@ -133,20 +135,32 @@ def _take(
         outputs,
         line=line,
         columns={known: fields[known] for known in carried if known in fields},
+        others=_others(fields, name_of_outputs, options),
         key=key,
     )
 
 
-def _outputs(fields: Mapping[str, Any], reading: Reading) -> tuple[list[str | None], bool]:
+def _others(fields: Mapping[str, Any], outputs: str, options: ReadOptions) -> str | None:
+    """Return the text of all fields but that with the samples and those that are left out, where it is asked for."""
+    if options.all_but is None:
+        return None
+    left_out = {outputs, *options.all_but}
+    assert isinstance(fields, Fields)
+    texts = ((name, str(fields.raw(name), "utf-8")) for name in fields if name not in left_out)
+    # A document may be spread over lines.
+    return ", ".join(f"{json_text(name)}: {text}" for name, text in texts).translate({10: 32, 13: 32})
+
+
+def _outputs(fields: Mapping[str, Any], reading: Reading) -> tuple[str, list[str | None], bool]:
     wrong: Malformed | None = None
     for name, may_be_text in reading.options.output_fields:
         if name not in fields:
             continue
         value = fields[name]
         if may_be_text and (value is None or isinstance(value, str)):
-            return [value], True
+            return name, [value], True
         try:
-            return text_list(value, name), False
+            return name, text_list(value, name), False
         except Malformed as bad:
             wrong = wrong or bad
     if wrong is not None:

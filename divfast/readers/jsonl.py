@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from divfast import _core, engine
+from divfast.readers.others import OTHERS, by_record
 from divfast.readers.records import (
     ALIASES,
     META_FIELDS,
@@ -27,6 +29,8 @@ NAME = "jsonl"
 SUMMARY = (
     "JSON Lines: a line per prompt (outputs, generations, ...) or per sample (output, completion, solution)"
 )
+
+_NOTHING = pa.array(["", "null"], pa.large_string())
 
 
 def sniff(source: Source) -> bool:
@@ -77,6 +81,7 @@ def _parse(window: memoryview | bytes, reading: Reading, threads: int) -> tuple[
         threads=threads,
         texts=not reading.survey,
         joined=reading.options.joined_fields,
+        all_but=None if reading.survey else reading.options.all_but,
     )
     return carried, batches
 
@@ -108,7 +113,9 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], line: int, reading
         if reading.options.is_per_sample(name):
             per_sample[name] = _per_sample(name, found[0], bounds, lines, reading)
         else:
-            per_prompt[name] = reading.options.column(_values(found[0]))
+            per_prompt[name] = _per_prompt(found[0], reading)
+    if reading.options.all_but is not None and not reading.survey:
+        per_sample[OTHERS], per_prompt[OTHERS] = by_record(Ragged(*batch["others"]).to_arrow(), bounds)
     return Records(
         text=Ragged(*batch["text"]),
         bounds=bounds,
@@ -121,6 +128,14 @@ def _records_of(batch: Mapping[str, Any], carried: list[str], line: int, reading
         per_sample=per_sample,
         per_prompt=per_prompt,
     )
+
+
+def _per_prompt(raw: Ragged, reading: Reading) -> pa.Array:
+    if reading.options.all_but is None:
+        return reading.options.column(_values(raw))
+    # Whoever asks for everything wants it as it is.
+    texts = raw.to_arrow()
+    return pc.if_else(pc.is_in(texts, _NOTHING), pa.scalar(None, pa.large_string()), texts)
 
 
 def _per_sample(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from divfast.errors import DataError
 from divfast.readers.fields import scalar
+from divfast.readers.others import OTHERS, SURROGATE, by_record, inside, json_text
 from divfast.samples import Ragged
 
 OUTPUT_FIELDS = (
@@ -43,7 +43,6 @@ ALIASES = {"correct": ("passed",), "scores": ("generation_scores",), "finish_rea
 
 _LISTED = 1000
 _SHOWN = 20
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class ReadOptions:
     columns: tuple[str, ...] | None = None
     sample_columns: tuple[str, ...] = ()
     as_json: bool = False
+    all_but: tuple[str, ...] | None = None
     on_error: str = "fail"
     keep_reasoning: bool = False
     prompts: str | None = None
@@ -219,6 +219,7 @@ class RecordBuilder:
         self._keys: list[str] = []
         self._lines: list[int | str] = []
         self._columns: dict[str, list[Any]] = {}
+        self._others: list[str] = []
         self._bytes = 0
 
     def add(
@@ -229,6 +230,7 @@ class RecordBuilder:
         *,
         line: int | str,
         columns: Mapping[str, Any] | None = None,
+        others: str | None = None,
         key: str | None = None,
     ) -> None:
         """Take one record.
@@ -243,6 +245,8 @@ class RecordBuilder:
             Where it stands: a line number, or a name inside an archive.
         columns
             Fields to carry along, of any name; only those that were asked for are kept.
+        others
+            With `ReadOptions.all_but`, the text of the fields besides; by default that of `columns`.
         key
             What makes records one group, where that is more than the id.
         """
@@ -255,6 +259,9 @@ class RecordBuilder:
                 self._columns[name] = [None] * len(self._ids)
             if name in self._columns:
                 self._columns[name].append(value)
+        all_but = self._reading.options.all_but
+        if all_but is not None:
+            self._others.append(inside(columns, all_but) if others is None else others)
         for text in outputs:
             encoded = self._encode(text)
             self._texts.append(encoded)
@@ -279,7 +286,7 @@ class RecordBuilder:
         try:
             return (text or "").encode()
         except UnicodeEncodeError:
-            clean, many = _SURROGATE.subn("\ufffd", text or "")
+            clean, many = SURROGATE.subn("\ufffd", text or "")
             self._reading.count("lone_surrogates", many)
             return clean.encode()
 
@@ -310,6 +317,10 @@ class RecordBuilder:
                 per_sample[name] = options.column(flat)
             else:
                 per_prompt[name] = options.column(values)
+        if options.all_but is not None:
+            per_sample[OTHERS], per_prompt[OTHERS] = by_record(
+                pa.array(self._others, pa.large_string()), bounds
+            )
         yield Records(
             text=Ragged.from_strings(self._texts),
             bounds=bounds,
@@ -380,4 +391,4 @@ def _as_they_are(values: Sequence[Any]) -> pa.Array:
 
 
 def _as_json(values: Sequence[Any]) -> pa.Array:
-    return pa.array([None if value is None else json.dumps(value) for value in values], pa.large_string())
+    return pa.array([None if value is None else json_text(value) for value in values], pa.large_string())

@@ -27,7 +27,17 @@ _NOT_OPTIONS = frozenset(
 )
 # The same of `divfast.verify`. Whoever runs a study says whether programs may run, not whoever wrote it.
 _NOT_OF_VERIFYING = frozenset(
-    {"source", "verifier", "output", "threads", "memory", "progress", "seed", "allow_code_execution"}
+    {
+        "source",
+        "verifier",
+        "output",
+        "problems",
+        "threads",
+        "memory",
+        "progress",
+        "seed",
+        "allow_code_execution",
+    }
 )
 _READING = {
     **dict.fromkeys(("reader", "outputs_field", "id_field", "prompt_field", "prompts"), "str | None"),

@@ -21,7 +21,9 @@ struct Seen {
     std::vector<int64_t> lines, sizes, bad;
 };
 
-Seen check(const std::vector<JsonlBatch>& batches, int64_t line_count, size_t carried) {
+Seen check(const std::vector<JsonlBatch>& batches, int64_t line_count, const JsonlFields& fields) {
+    const size_t carried = fields.carried.size();
+    const bool others = fields.others;
     Seen seen;
     int64_t line = 7, before = 6;
     for (const JsonlBatch& batch : batches) {
@@ -34,6 +36,7 @@ Seen check(const std::vector<JsonlBatch>& batches, int64_t line_count, size_t ca
         CHECK(batch.has_id.size() == records && batch.has_prompt.size() == records && batch.single.size() == records);
         CHECK(batch.carried.size() == carried);
         for (const auto& column : batch.carried) check_text(column, records);
+        check_text(batch.others, others ? records : 0);
         for (size_t r = 0; r < records; ++r) {
             CHECK(batch.records[r] <= batch.records[r + 1]);
             CHECK(before < batch.lines[r]);
@@ -69,12 +72,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fields.qualifiers = {"task"};
     fields.carried = {"gold", "c"};
     fields.texts = !(options & 2);
+    fields.others = options & 4;
+    fields.left_out = {"gold"};
     size -= size > 0;
     // As large as it must be and no larger.
     const std::vector<char> text(data + 1 - (size == 0), data + 1 - (size == 0) + size);
     const auto lines = static_cast<int64_t>(std::count(text.begin(), text.end(), '\n')) + 1;
-    const Seen one = check(parse_jsonl(text.data(), text.size(), 7, fields, skip, 1), lines, fields.carried.size());
-    const Seen many = check(parse_jsonl(text.data(), text.size(), 7, fields, skip, 3), lines, fields.carried.size());
+    const Seen one = check(parse_jsonl(text.data(), text.size(), 7, fields, skip, 1), lines, fields);
+    const Seen many = check(parse_jsonl(text.data(), text.size(), 7, fields, skip, 3), lines, fields);
     if (skip || (one.bad.empty() && many.bad.empty())) {
         CHECK(one.text == many.text && one.ids == many.ids && one.keys == many.keys);
         CHECK(one.lines == many.lines && one.sizes == many.sizes && one.bad == many.bad);
