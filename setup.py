@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 ROOTS = {"divfast": "divfast", "kernels": "divfast.kernels", "cli": "divfast.cli"}
 
@@ -12,7 +12,9 @@ packages = []
 package_dir = {}
 for folder, name in ROOTS.items():
     package_dir[name] = folder
-    packages += [name, *(f"{name}.{child}" for child in find_packages(folder))]
+    # Namespaces too: folders of data are packages to setuptools.
+    found = find_namespace_packages(folder, exclude=["*__pycache__*"])
+    packages += [name, *(f"{name}.{child}" for child in found)]
 
 compile_args = ["-O3", "-fvisibility=hidden", "-g0"]
 if os.environ.get("DIVFAST_NATIVE") == "1":

@@ -66,9 +66,12 @@ def decompose(
     """
     from divfast.cli import progress
     from divfast.decomposition import decompose as take_apart
+    from divfast.decomposition import of_unequal_size
 
     with progress.bars() as shown:
         found = take_apart(base, model, list(metrics) or None, cache=not no_cache, progress=shown, **settings)
+    if (remark := of_unequal_size(one.metric for one in found)) is not None:
+        click.echo(remark, err=True)
     click.echo(_text(found, form or "table"))
 
 

@@ -66,9 +66,11 @@ def table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
     )
     for header in headers:
-        grid.add_column(header, justify="right" if header in right else "left", no_wrap=header not in wrap)
+        grid.add_column(
+            visible(header), justify="right" if header in right else "left", no_wrap=header not in wrap
+        )
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(visible(cell) if isinstance(cell, str) else cell for cell in row))
     # In a pipe nothing is cut: the columns that wrap are what fits them in.
     width = _width() if wrap or sys.stdout.isatty() else 10_000
     console = Console(
@@ -89,7 +91,8 @@ def score_text(report: Report, form: str) -> str:
 def _of_one(report: Report) -> str:
     dump = report.run["dumps"][0]
     named = [part for part in (dump["model"], dump["task"]) if part]
-    title = ", ".join([*named, many(dump["prompts"], "prompt"), many(dump["samples"], "sample")])
+    counts = many(dump["prompts"], "prompt"), many(dump["samples"], "sample")
+    title = visible(", ".join([*named, *counts]))
     rows = []
     for result in report:
         digits = decimals([result.value])
@@ -229,9 +232,14 @@ def many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def visible(text: str) -> str:
+    """Return a text without what a terminal would obey: names, also of exceptions, are whatever a model wrote."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
 def one_line(text: str, width: int) -> str:
     """Return the beginning of a text on one line, without what would move the cursor."""
-    line = "".join(c if c.isprintable() else " " for c in text)
+    line = visible(text).replace("\n", " ")
     return line if len(line) <= width else line[: width - 1] + "…"
 
 

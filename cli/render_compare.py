@@ -107,7 +107,7 @@ def _table(comparison: Comparison) -> str:
 
 
 def _of(run: dict[str, Any]) -> str:
-    return f"({run['model']})"
+    return f"({render.visible(run['model'])})"
 
 
 def _signed(value: float, digits: int) -> str:

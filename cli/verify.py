@@ -161,7 +161,7 @@ def _text(done: list[Verification], form: str) -> str:
     parts = [render.table(headers, rows, right=headers[1:], wrap=("dump",))]
     for one in done:
         parts += ["", *(f"{name} {share:.2%}" for name, share in one.shares.items())]
-        parts += [f"{many:,} x {what}" for what, many in one.errors.items()]
+        parts += [f"{many:,} x {render.one_line(what, 80)}" for what, many in one.errors.items()]
         if "sandbox" in one.run:
             parts.append(f"sandbox: {one.run['sandbox']}")
         parts.append(str(one.signature))

@@ -100,9 +100,10 @@ def _recipe(entry: Entry) -> dict[str, str]:
     if "emb" in parts:
         # Vectors of other texts are other vectors; what is left are their dimensions.
         parts["emb"] = parts["emb"].rpartition("/")[2]
-    if "labels" in parts:
-        # Verdicts on other samples are other verdicts.
-        parts["labels"] = parts["labels"].partition("@")[0]
+    for name in ("labels", "part"):
+        # Verdicts on other samples, and their classes, are others.
+        if name in parts:
+            parts[name] = parts[name].partition("@")[0]
     return {"metric": entry.signature.metric, **parts}
 
 

@@ -29,6 +29,7 @@ from divfast.stats import (
     effect_size,
     holm,
     mean_and_std,
+    paired_differences,
     sign_flip_p,
 )
 
@@ -314,7 +315,7 @@ def _difference(x: Entry, y: Entry, a: Run, b: Run, pairs: Pairs) -> Difference:
         here, there = a.values(x.column)[pairs.a], b.values(y.column)[pairs.b]
     else:
         here, there = np.array([x.value]), np.array([y.value])
-    values = there - here
+    values = paired_differences(here, there)
     defined = ~np.isnan(values)
     nan = float("nan")
     mean_a, mean_b, mean = (mean_and_std(each[defined])[0] for each in (here, there, values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from divfast.errors import DataError
 from divfast.planning import SEMANTIC_DEFAULT
+from divfast.rarefaction import is_its_own_expectation
 from divfast.readers import find_dumps
+from divfast.registry import parse_spec
 from divfast.result import Report, json_number
 from divfast.scoring import score
 from divfast.stats import NOTHING, Interval, bootstrap_intervals, mean_and_std
@@ -205,6 +207,25 @@ def take_apart(
         prompts=prompts,
         signatures=signatures,
     )
+
+
+def of_unequal_size(columns: Iterable[str]) -> str | None:
+    """Return a sentence on the metrics whose parts are of unequal size; None where there are none.
+
+    Examples
+    --------
+    >>> of_unequal_size(["cosine", "vendi", "vendi@k=4"])
+    'vendi depends on K, and not all samples are right: compare at equal size (@k).'
+    """
+    found = [
+        name
+        for name in dict.fromkeys(columns)
+        if "@" not in name and not is_its_own_expectation(parse_spec(name).metric, FEWEST)
+    ]
+    if not found:
+        return None
+    verb = "depends" if len(found) == 1 else "depend"
+    return f"{', '.join(found)} {verb} on K, and not all samples are right: compare at equal size (@k)."
 
 
 def _parts(means: Floats) -> Floats:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from divfast.readers import read
 from divfast.result import json_number
+from divfast.stats import paired_differences
 
 TOP = 3
 
@@ -62,7 +63,7 @@ def most_moved(
     >>> [moved.input_id for moved in up], down
     (['x', 'z'], [])
     """
-    differences = b - a
+    differences = paired_differences(a, b)
 
     def furthest(sign: int) -> list[Moved]:
         moved = np.flatnonzero(sign * differences > 0)

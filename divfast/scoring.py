@@ -29,9 +29,9 @@ from divfast.views.opening import Sources
 
 def score(
     source: Any = None,
-    metrics: str | Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
     *,
-    scopes: str | Sequence[str] = (),
+    scopes: Sequence[str] = (),
     preset: str = "default",
     tokenizer: str | None = None,
     vocab_size: int | None = None,
@@ -45,8 +45,8 @@ def score(
     partition: str = "partition",
     partition_scope: str = "prompt",
     reward: str = "scores",
-    at_k: int | Sequence[int] = (),
-    at_n: int | Sequence[int] = (),
+    at_k: Sequence[int] = (),
+    at_n: Sequence[int] = (),
     draws: int | None = None,
     seed: int = 0,
     backend: str = "auto",
@@ -76,10 +76,10 @@ def score(
         What to score: a dump on disk (``-`` is standard input), a pattern such as ``runs/*.jsonl.gz``, several of
         them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt or a table
         of pyarrow, pandas or polars. May be left out where `embeddings` says it all.
-    metrics : str or sequence of str, optional
+    metrics : sequence of str, optional
         Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, the semantic one where there is
         an encoder or embeddings, and ``nli`` where there is a judge.
-    scopes : str or sequence of {"prompt", "first", "pooled"}
+    scopes : sequence of {"prompt", "first", "pooled"}
         Every prompt's samples; the first sample of every prompt together; all samples together. By
         default prompt and, for the metrics that are defined over a corpus, pooled.
     preset : {"default", "paper"}
@@ -113,10 +113,10 @@ def score(
         ``divfast cluster --scope pooled`` do; only then are these metrics defined over a corpus.
     reward : str
         Column of the dump with the reward of every sample, for ``utility_k`` and ``best_of``.
-    at_k : int or sequence of int
+    at_k : sequence of int
         Rarefaction: for every k also the expectation of each metric on k of a prompt's samples, for prompts of
         unequal K. The results are named ``"ead@k=4"``; NaN for prompts of fewer than k samples.
-    at_n : int or sequence of int
+    at_n : sequence of int
         The same for the scopes ``first`` and ``pooled``: on n rows of the corpus, named ``"ead@n=500"``.
     draws : int, optional
         Random subsets where there is no formula and there are more: by default 32 of a prompt's samples, 8 of a
@@ -253,7 +253,7 @@ def _given(source: Any, embeddings: Any, groups: Any) -> Samples | list[str | Pa
 
 
 def _one_or_more(given: Any) -> Any:
-    """Return a list of what may be given alone."""
+    """Return a list; what stands alone, which is easily done, is a list of one."""
     return [given] if isinstance(given, (str, int)) else given
 
 

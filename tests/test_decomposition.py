@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import divfast
 from divfast.cli import main
-from divfast.decomposition import decompose, take_apart
+from divfast.decomposition import decompose, of_unequal_size, take_apart
 from divfast.errors import DataError
 
 NAN = float("nan")
@@ -125,6 +125,13 @@ def test_at_equal_size(dumps):
     assert [one.metric for one in found] == ["distinct:n=1"] * 2 + ["distinct:n=1@k=2"] * 2
 
 
+def test_what_depends_on_k_is_named():
+    """As `compare` refuses it at unequal K: of 10 samples perhaps 2 are right."""
+    assert of_unequal_size(["cosine", "accuracy", "ead@k=2"]) is None
+    told = of_unequal_size(["cosine", "ead", "ead", "vendi:q=2", "ead@k=2"])
+    assert told.startswith("ead, vendi:q=2 depend on K")
+
+
 def test_bad_input_is_one_sentence(dumps, tmp_path):
     with pytest.raises(DataError, match="two dumps are needed"):
         decompose(dumps[0], dumps[0], ["unique"])
@@ -140,6 +147,7 @@ def test_command(dumps):
 
     table = run("-m", "distinct:n=1")
     assert table.exit_code == 0
+    assert table.stderr.startswith("distinct:n=1 depends on K, and not all samples are right")
     assert "3 of 4" in table.stdout
     assert "base correct: distinct:n=1|scope:prompt|groups:4|rows:7|where:correct|" in table.stdout
     entries = json.loads(run("-m", "distinct:n=1", "--format", "json").stdout)["results"]

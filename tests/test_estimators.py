@@ -101,6 +101,13 @@ def test_columns_of_other_names_and_kinds(tmp_path):
     assert report["accuracy"].undefined == 1
 
 
+def test_verdicts_of_more_than_one_kind(tmp_path):
+    kinds = [[1, 0], ["True", "false"], [True, None]]
+    path = write(tmp_path / "d.jsonl", *({"outputs": ["a", "b"], "correct": kind} for kind in kinds))
+    report = divfast.score(path, ["accuracy"], scopes=["prompt"])
+    np.testing.assert_array_equal(report["accuracy"].values, [0.5, 0.5, 1.0])
+
+
 def test_the_signature_tells_verdicts_apart_and_not_blocks(tmp_path):
     records = [
         {"outputs": ["a", "b"], "correct": [i % 2 == 0, None], "extracted": ["x", str(i)]} for i in range(50)

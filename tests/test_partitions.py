@@ -136,8 +136,8 @@ def test_noveltybench_published_figures(shared):
         np.testing.assert_allclose(report["hill:q=0"].values, report["distinct_k"].values)
         assert round(report["utility_k"].mean, 3) == utility
         assert {result.scope for result in report} == {"prompt"}
-        assert "part:partition|" in str(report["distinct_k"].signature)
-        assert "part:partition/scores|" in str(report["utility_k"].signature)
+        assert "|part:partition@" in str(report["distinct_k"].signature)
+        assert "|part:partition/scores@" in str(report["utility_k"].signature)
 
 
 def test_noveltybench_prompt_by_prompt(shared):
@@ -174,7 +174,7 @@ def test_any_block_gives_the_same(tmp_path):
     specs = [*ALL, "utility_k"]
     plain = divfast.score(dump, specs, partition_scope="pooled")
     assert plain["distinct_k", "pooled"].value == 4
-    assert "part:partition/pooled|" in str(plain["distinct_k", "pooled"].signature)
+    assert "|part:partition/pooled@" in str(plain["distinct_k", "pooled"].signature)
     for more in ({"block_rows": 7}, {"threads": 1}, {"block_bytes": 64}, {"backend": "reference"}):
         other = divfast.score(dump, specs, partition_scope="pooled", **more)
         for a, b in zip(plain, other, strict=True):
@@ -205,7 +205,7 @@ def test_columns_of_any_name(tmp_path):
     found = divfast.score(dump, ["distinct_k", "utility_k:p=0.5"], partition="topic", reward="judge")
     assert found["distinct_k"].values.tolist() == [2]
     np.testing.assert_allclose(found["utility_k:p=0.5"].values, [(0 + 1) / (15 / 8)])
-    assert "part:topic/judge|" in str(found["utility_k:p=0.5"].signature)
+    assert "|part:topic/judge@" in str(found["utility_k:p=0.5"].signature)
     table = pa.table({"prompt": ["p"], "outputs": [["x", "y", "z"]], "topic": [[7, 7, 8]]})
     pq.write_table(table, tmp_path / "d.parquet")
     assert (
@@ -257,3 +257,33 @@ def test_equal_k_is_without_draws(tmp_path):
     np.testing.assert_allclose(
         report["duplicate_rate@k=4"].values, 1 - report["distinct_k@k=4"].values / 4, **REDUCTION
     )
+
+
+def test_the_signature_tells_classes_and_rewards_apart(tmp_path):
+    """Other classes of the same texts are another number, under another signature."""
+    specs = ["distinct_k", "utility_k"]
+    records = [
+        {"outputs": ["x", "y", "z"], "partition": [0, 1, "a" if i % 2 else None], "scores": [1, i, 3]}
+        for i in range(40)
+    ]
+
+    def signatures(**options):
+        report = divfast.score(write(tmp_path / "d.jsonl", records), specs, scopes=["prompt"], **options)
+        return [str(report[spec].signature) for spec in specs]
+
+    first = signatures()
+    assert signatures(block_rows=3, block_bytes=64) == first
+    records[7]["scores"][0] = 2
+    classes, rewards = signatures()
+    assert classes == first[0]
+    assert rewards != first[1]
+    records[7]["partition"][1] = 0
+    assert signatures()[0] != classes
+
+
+def test_runs_of_other_classes_are_compared(tmp_path):
+    reports = []
+    for last in (1, 2):
+        dump = write(tmp_path / "d.jsonl", [{"outputs": ["x", "y", "z"], "partition": [0, 1, last]}] * 3)
+        reports.append(divfast.score(dump, ["distinct_k"], scopes=["prompt"]))
+    assert divfast.compare(*reports)["distinct_k"].difference == 1

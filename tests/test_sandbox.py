@@ -11,8 +11,8 @@ import pytest
 
 from divfast.errors import BackendError, MetricError
 from divfast.sandbox import ways
-from divfast.sandbox.pool import Outcome, Worker, _children
 from divfast.sandbox.ways import Limits, find_way, why_not
+from divfast.sandbox.worker import Outcome, Worker, _children
 
 LIMITS = Limits(seconds=0.3, memory=160 << 20, processes=16)
 CLOSED = ("bwrap", "namespaces")
@@ -254,7 +254,8 @@ def test_it_all_ends_with_the_process_that_asked(worker):
     """A sandbox whose other side is gone ends, in the midst of a program too."""
     way = worker._way
     code = (
-        "import os, threading, time\nfrom divfast.sandbox.pool import Worker\nfrom divfast.sandbox.ways import Limits\n"
+        "import os, threading, time\nfrom divfast.sandbox.ways import Limits\n"
+        "from divfast.sandbox.worker import Worker\n"
         f"w = Worker({way!r}, Limits(), 9)\nw.run([('program', '')])\n"
         "threading.Thread(target=w.run, args=([('program', 'import time; time.sleep(99)')],), daemon=True).start()\n"
         "time.sleep(0.3)\nos.write(1, b'%d' % w._process.pid)\nos._exit(0)\n"
@@ -308,9 +309,9 @@ def test_a_way_that_does_not_work_is_one_sentence(monkeypatch):
 
 
 def test_a_sandbox_that_does_not_start_says_why(monkeypatch):
-    monkeypatch.setattr("divfast.sandbox.pool.command", lambda *args: ["/bin/sh", "-c", "echo no room >&2"])
+    monkeypatch.setattr("divfast.sandbox.worker.command", lambda *args: ["/bin/sh", "-c", "echo no room >&2"])
     with pytest.raises(BackendError, match="no room"):
         Worker("namespaces", LIMITS, 0).run([("program", "")])
-    monkeypatch.setattr("divfast.sandbox.pool.command", lambda *args: ["/no/such/program"])
+    monkeypatch.setattr("divfast.sandbox.worker.command", lambda *args: ["/no/such/program"])
     with pytest.raises(BackendError, match="No such file"):
         Worker("namespaces", LIMITS, 0).run([("program", "")])

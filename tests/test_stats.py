@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from divfast import _core
-from divfast.stats import bootstrap_intervals, effect_size, holm, mean_and_std, sign_flip_p
+from divfast.stats import (
+    bootstrap_intervals,
+    effect_size,
+    holm,
+    mean_and_std,
+    paired_differences,
+    sign_flip_p,
+)
 
 
 def test_mean_and_std_leave_out_the_undefined():
@@ -96,6 +103,16 @@ def test_sums_that_differ_in_rounding_alone_are_as_far():
     assert sign_flip_p([np.array([0.3, 0.1, 0.2] * 4)]) == [2 / 2**12]
 
 
+def test_what_rounding_leaves_is_no_difference():
+    nan, inf = float("nan"), float("inf")
+    before = np.array([0.3, 1.0, nan, 5.0, -inf, inf, 1e-9])
+    after = np.array([0.1 + 0.2, nan, 2.0, 5.0 + 1e-9, 1.0, inf, 2e-9])
+    wanted = [0.0, nan, nan, (5.0 + 1e-9) - 5.0, inf, nan, 2e-9 - 1e-9]
+    np.testing.assert_array_equal(paired_differences(before, after), wanted)
+    # The limit goes with the values, which may all be small.
+    assert paired_differences(np.array([1e-20]), np.array([2e-20])).tolist() == [1e-20]
+
+
 def test_no_difference_is_undefined():
     assert np.isnan(sign_flip_p([np.array([np.nan])])).all()
     assert np.isnan(sign_flip_p([np.array([])])).all()
@@ -124,6 +141,14 @@ def test_columns_share_their_flips_and_keep_their_seed():
     assert together[0] == together[1] == sign_flip_p([one], seed=4)[0]
     assert together[2] == sign_flip_p([two], seed=4)[0]
     assert sign_flip_p([one], seed=4) != sign_flip_p([one], seed=5)
+
+
+def test_columns_at_a_time_change_nothing(monkeypatch):
+    columns = [np.random.default_rng(i).normal(0.1, 1, 40) for i in range(7)]
+    columns[3][:30] = np.nan
+    together = sign_flip_p(columns, seed=5, flips=999)
+    monkeypatch.setattr("divfast.stats._SUMS", 2000)
+    assert sign_flip_p(columns, seed=5, flips=999) == together
 
 
 def test_p_is_uniform_where_there_is_no_difference():

@@ -110,7 +110,7 @@ def test_decomposition_is_that_of_decompose(lineage):
         row = one(found, base="base", model="sft", task="quiz", metric="unique", over=wanted.over)
         for name in ("base_all", "model_correct", "loss", "residual", "quality_control"):
             assert row[name] == pytest.approx(getattr(wanted, name))
-        assert row["computable_base"], row["computable_model"] == wanted.computable
+        assert (row["computable_base"], row["computable_model"]) == wanted.computable
         assert row["lineage"] == "full and short"
     assert not rows(found, task="story")
 
@@ -231,7 +231,7 @@ def test_prompts_that_differ_are_refused_with_the_counts(lineage, tmp_path):
     found = study(lineage, tmp_path / "out", intersect=True)
     assert one(found["values"], model="base", task="story", metric="unique")["prompts"] == 35
     assert one(found["values"], model="base", task="quiz", metric="unique")["prompts"] == 40
-    assert found.run["remarks"] == ["story: 35 prompts that all dumps have, of up to 40."]
+    assert found.run["remarks"][0] == "story: 35 prompts that all dumps have, of up to 40."
 
 
 def test_order_of_prompts_does_not_matter(lineage):

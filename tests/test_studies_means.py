@@ -113,6 +113,16 @@ def test_long_files_name_their_metrics(study_of):
     assert (row["metric"], row["loss"], row["residual"], row["share"]) == ("vendi", 1, 0.5, 0.5)
 
 
+def test_a_loss_of_nothing_has_no_share(study_of):
+    found = study_of("task,model,d_all,d_correct\nt,base,0,0\nt,sft,0,0\nu,base,0.5,0.2\nu,sft,0.5,0.1\n")
+    rows = found["decomposition"].to_pylist()
+    assert [(row["task"], row["loss"], row["share"]) for row in rows] == [
+        ("t", 0, None),
+        ("u", 0, None),
+        ("average", 0, None),
+    ]
+
+
 def test_what_is_missing_is_undefined(study_of):
     found = study_of("model,x,y\nbase,0.4,0\nsft,,0.1\n")
     assert [row["share"] for row in found["attribution"].to_pylist()] == [None] * 4
@@ -129,6 +139,8 @@ def test_tasks_and_models_may_be_chosen(study_of):
         ("", "has no column model, but nothing"),
         ("name,x\nbase,1\n", "has no column model, but name, x"),
         ("model,x\nbase,1\nsft,a\n", r"m\.csv:3: has 'a' where a number should be"),
+        ("model,x\nbase,1\nsft,inf\n", r"m\.csv:3: has 'inf' where a number should be"),
+        ("model,x\nbase,1\nsft,1e999\n", r"m\.csv:3: has '1e999' where a number should be"),
         ("model,x\nbase,1\nsft\n", r"m\.csv:3: has 1 cells where the first line has 2"),
         ("model,x\nbase,1\nbase,1\n", r"m\.csv:3: has base a second time"),
         ("model,x\nbase,1\nstf,1\n", "hold no model 'sft'"),

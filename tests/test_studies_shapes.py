@@ -61,6 +61,48 @@ def test_verifiers_run_once(tmp_path):
     ]
 
 
+def test_prompts_without_a_verdict_are_counted(tmp_path):
+    """They are left out of accuracies, and the table says how many they are."""
+    right = [[True, False], [None, True], [None, None], [True, True]]
+    for model in ("base", "sft"):
+        for task in ("t", "u"):
+            write_dump(tmp_path / f"{model}_{task}.jsonl", [["a", "b"]] * 4, correct=right)
+    file = write_study(
+        tmp_path / "s.yaml",
+        lineages={"a": ["base", "sft"]},
+        tasks={"t": {"verify": "labels"}, "u": {"verify": "labels", "answers_field": "outputs"}},
+        dumps="{model}_{task}.jsonl",
+        metrics=["unique"],
+    )
+    found = study(file)
+    row = one(found["quality"], model="sft", task="u")
+    # The first sample of the second prompt has none either.
+    assert (row["accuracy"], row["accuracy_at_1"]) == (pytest.approx(2.5 / 3), 1.0)
+    assert (row["prompts"], row["undefined"]) == (4, 2)
+    row = one(found["quality"], model="sft", task="average")
+    assert (row["prompts"], row["undefined"]) == (8, 4)
+    assert "t: no answers, and so not in the averages of majority and mv_gain." in found.run["remarks"]
+
+
+def test_one_prompt_is_counted(tmp_path):
+    """It has no interval and no test, which does not make it one of those means whose prompts nobody knows."""
+    for model, samples in (("base", ["a", "b", "c"]), ("sft", ["a", "a", "b"])):
+        write_dump(tmp_path / f"{model}.jsonl", [samples], correct=[[True, True, False]])
+    file = write_study(
+        tmp_path / "s.yaml",
+        lineages={"a": ["base", "sft"]},
+        tasks={"t": {"verify": "labels"}},
+        dumps="{model}.jsonl",
+        metrics=["unique"],
+    )
+    found = study(file)
+    row = one(found["attribution"], step="sft")
+    assert (row["share"], row["prompts"], row["undefined"]) == (pytest.approx(-100 / 3), 1, 0)
+    assert (row["low"], row["p"], row["p_holm"]) == (None, None, None)
+    row = found["decomposition"].to_pylist()[0]
+    assert (row["computable_base"], row["computable_model"], row["prompts"]) == (1, 1, 1)
+
+
 def test_unequal_k(tmp_path):
     random = np.random.default_rng(2)
     for model, k in (("base", 6), ("sft", 4)):

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from divfast import engine
 from divfast.errors import MetricError
 from divfast.quality.verifiers import Judging, Question, Settings, Verdict
-from divfast.sandbox.pool import Outcome, Part, Sandboxes
+from divfast.sandbox.pool import Sandboxes
 from divfast.sandbox.ways import Limits, describe, find_way
+from divfast.sandbox.worker import Outcome, Part
 
 # That of the published harnesses of HumanEval and CRUXEval.
 SECONDS = 3.0

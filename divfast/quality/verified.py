@@ -224,6 +224,7 @@ def _lines(
                 if problems is not None:
                     questions = [problems.completed(one) for one in questions]
                 asked = questions if gold is None else [_with_gold(one, gold, tally) for one in questions]
+                tally.ask(asked)
                 for verdicts in journal.verdicts(asked, judging) if journal else judging(asked):
                     found.append(verdicts)
                     if progress is not None:
@@ -293,12 +294,18 @@ class _Tally:
         parts |= self.verifier.recipe(settings)
         return Signature(self.verifier.name, parts)
 
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Take what the samples of one block are judged by: gold answers, labels, tests, and prompts."""
+        chosen = self.verifier
+        names = (*chosen.columns(self.settings), *chosen.sample_columns(self.settings), *chosen.beside)
+        by = [[one.prompt, *(one.columns.get(name) for name in names)] for one in questions]
+        texts = Ragged.from_strings([json.dumps(one) for one in by])
+        self._gold = _core.fingerprint(texts.values, texts.offsets, np.arange(len(by) + 1), self._gold)
+
     def add(self, block: Samples, found: Sequence[Sequence[Verdict]]) -> None:
         """Take the verdicts on one block."""
         flat = [verdict for verdicts in found for verdict in verdicts]
         self._print = _core.fingerprint(block.text.values, block.text.offsets, block.groups, self._print)
-        expected = Ragged.from_strings([verdict.expected or "" for verdict in flat])
-        self._gold = _core.fingerprint(expected.values, expected.offsets, block.groups, self._gold)
         self._counts["prompts"] += len(block)
         self._counts["samples"] += block.rows
         self._counts["correct"] += sum(verdict.correct is True for verdict in flat)

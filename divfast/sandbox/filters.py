@@ -47,14 +47,16 @@ _DENIED = {
 }
 # Where nothing else keeps a program from them: signals to others, and the network.
 _DENIED_OUTSIDE = {"kill": (62, 129), "pidfd_send_signal": (424, 424), "socket": (41, 198)}
-_CLONE, _CLONE3, _PRLIMIT, _SOCKET = (56, 220), (435, 435), (302, 261), (41, 198)
+_CLONE, _CLONE3, _PRLIMIT, _SOCKET, _SETSOCKOPT = (56, 220), (435, 435), (302, 261), (41, 198), (54, 208)
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _NEW_NAMESPACES = 0x7E020080
 # Local, and both of the internet: not the virtual machine's own line to its host, which has no namespaces.
 _FAMILIES = (1, 2, 10)
+# Of SOL_SOCKET: the rooms of a socket, which count as nobody's memory; SO_SNDBUF, SO_RCVBUF, and both by force.
+_SOCKET_LEVEL, _ROOMS = 1, (7, 8, 32, 33)
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 _ALLOW, _KILL, _REFUSE, _NOT_THERE = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 
 
@@ -99,6 +101,15 @@ def make_filter(*, outside: bool) -> bytes:
         _step(_RETURN, _REFUSE),
         _step(_RETURN, _ALLOW),
     ]
+    refused = [step for room in _ROOMS for step in (_step(_EQUAL, room, 0, 1), _step(_RETURN, _REFUSE))]
+    rooms = [
+        _step(_LOAD, _SECOND_ARGUMENT),
+        _step(_EQUAL, _SOCKET_LEVEL, 0, len(refused) + 1),
+        _step(_LOAD, _THIRD_ARGUMENT),
+        *refused,
+        _step(_RETURN, _ALLOW),
+    ]
+    code += [_step(_EQUAL, _SETSOCKOPT[column], 0, len(rooms)), *rooms]
     code += [_step(_EQUAL, _SOCKET[column], 1, 0), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
     for family in _FAMILIES:
         code += [_step(_EQUAL, family, 0, 1), _step(_RETURN, _ALLOW)]

@@ -13,56 +13,19 @@ in the place of what its tests call, and one that goes through the frames of its
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import queue
-import select
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 from divfast import engine
-from divfast.errors import BackendError
-from divfast.sandbox.ways import Limits, command, environment, find_way
-
-# (kind, text): a ``program`` is run; ``tests`` are too, and programs that share them follow one another; an
-# ``expression`` must be one, and is not run.
-Part = tuple[str, str]
-_START_SECONDS = 60
-# Longer than it takes to end what a program has left.
-_GRACE_SECONDS = 20
-_GLANCE_SECONDS = 0.1
-_BROUGHT_DOWN = "brought the sandbox down"
-_SEE = "See divfast doctor for what works here."
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-class Outcome(NamedTuple):
-    """How a program went.
-
-    Attributes
-    ----------
-    passed : bool
-        Whether all parts ran to their end.
-    error : str or None
-        Where not, the name of the exception, or what else has ended it.
-    part : int or None
-        Which part raised the exception.
-    """
-
-    passed: bool
-    error: str | None = None
-    part: int | None = None
+from divfast.sandbox.packages import modules_for
+from divfast.sandbox.ways import Limits, find_way
+from divfast.sandbox.worker import Outcome, Part, Worker
 
 
 class Sandboxes:
-    """As many sandboxes as there are threads to use, each started when it is first needed.
+    """Sandboxes for as many programs at once as there are threads to use.
 
     Parameters
     ----------
@@ -75,10 +38,10 @@ class Sandboxes:
     def __init__(self, way: str, limits: Limits) -> None:
         self.way = find_way(way)
         count = engine.threads()
-        self._all = [Worker(self.way, limits, number) for number in range(count)]
-        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        for worker in self._all:
-            self._idle.put(worker)
+        self._all = [_Kept(self.way, limits, number, count) for number in range(count)]
+        self._idle: queue.SimpleQueue[_Kept] = queue.SimpleQueue()
+        for kept in self._all:
+            self._idle.put(kept)
         self._threads = ThreadPoolExecutor(count)
 
     def __enter__(self) -> Self:
@@ -86,166 +49,41 @@ class Sandboxes:
 
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown(cancel_futures=True)
-        for worker in self._all:
-            worker.stop()
+        for kept in self._all:
+            kept.stop()
 
     def submit(self, programs: Sequence[Sequence[Part]]) -> Future[list[Outcome]]:
         """Run programs one after the other, sometime."""
         return self._threads.submit(self._run, programs)
 
     def _run(self, programs: Sequence[Sequence[Part]]) -> list[Outcome]:
-        worker = self._idle.get()
+        kept = self._idle.get()
         try:
-            return [worker.run(parts) for parts in programs]
+            return [kept.run(parts) for parts in programs]
         finally:
-            self._idle.put(worker)
+            self._idle.put(kept)
 
 
-class Worker:
-    """One sandbox."""
+class _Kept:
+    """The sandboxes of one thread, by what is loaded in them: a program finds the same whatever ran before it."""
 
-    def __init__(self, way: str, limits: Limits, number: int) -> None:
+    def __init__(self, way: str, limits: Limits, number: int, count: int) -> None:
         self._way = way
         self._limits = limits
         self._number = number
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: str | None = None
-        self._unread = b""
-        self._tests: str | None = None
+        self._count = count
+        self._workers: dict[tuple[str, ...], Worker] = {}
 
     def run(self, parts: Sequence[Part]) -> Outcome:
-        """Run one program.
-
-        Raises
-        ------
-        BackendError
-            Where the sandbox does not start.
-        """
-        reply = self._ask(parts)
-        if isinstance(reply, dict) and reply.get("failed"):
-            # Not this program's doing.
-            self.stop()
-            reply = self._ask(parts)
-        if isinstance(reply, str):
-            self.stop()
-            return Outcome(False, reply)
-        if reply.get("failed"):
-            raise BackendError(f"{reply['error']}.", where=f"sandbox {self._way}", remedy=_SEE)
-        if reply["spoiled"]:
-            # Something is left that cannot be put right: the next program gets a new one.
-            self.stop()
-        return Outcome(reply["passed"], reply["error"], reply.get("part"))
-
-    def _ask(self, parts: Sequence[Part]) -> Any:
-        process = self._process or self._start()
-        assert process.stdin is not None
-        said: list[Part] = []
-        for kind, text in parts:
-            known = kind == "tests" and text == self._tests
-            said.append(("same", "") if known else (kind, text))
-            self._tests = text if kind == "tests" else self._tests
-        try:
-            process.stdin.write(json.dumps(said).encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
-            return _BROUGHT_DOWN
-        return self._reply(self._limits.wall + _GRACE_SECONDS)
-
-    def _reply(self, seconds: float) -> Any:
-        """Return the next reply, or what has happened instead."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        file = self._process.stdout.fileno()
-        start = time.monotonic()
-        while b"\n" not in self._unread:
-            ready, _, _ = select.select([file], [], [], _GLANCE_SECONDS)
-            if ready:
-                chunk = os.read(file, 1 << 16)
-                if not chunk:
-                    return _BROUGHT_DOWN
-                self._unread += chunk
-            elif time.monotonic() > start + seconds:
-                return "took too long"
-            elif trouble := self._trouble():
-                return trouble
-        line, _, self._unread = self._unread.partition(b"\n")
-        return json.loads(line)
-
-    def _trouble(self) -> str | None:
-        """Return which limit the processes of a program are beyond together; each has its own besides."""
-        assert self._process is not None
-        first = [self._process.pid] if self._way == "rlimits" else _children(self._process.pid)
-        memory = ticks = 0
-        found = [child for parent in first for child in _children(parent)]
-        while found:
-            one = found.pop()
-            found += _children(one)
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{one}/statm", encoding="ascii") as file:
-                    sizes = file.read().split()
-                with open(f"/proc/{one}/stat", encoding="utf-8", errors="replace") as file:
-                    words = file.read().rpartition(")")[2].split()
-                memory += (int(sizes[1]) - int(sizes[2])) * _PAGE
-                ticks += int(words[11]) + int(words[12])
-        if memory > self._limits.memory:
-            return "took too much memory"
-        return "took too long" if ticks / _TICKS > 2 * self._limits.seconds + 1 else None
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        if self._way == "rlimits":
-            self._folder = tempfile.mkdtemp(prefix="divfast-")
-            # It may be another user's.
-            os.chmod(self._folder, 0o777 if os.geteuid() == 0 else 0o700)
-        self._unread, self._tests = b"", None
-        with tempfile.TemporaryFile() as errors:
-            try:
-                # Nothing of this process's: neither its environment nor its folder, terminal or files.
-                self._process = subprocess.Popen(
-                    command(self._way, self._limits, self._number, self._folder),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    cwd=self._folder or "/",
-                    env=environment(self._folder),
-                    start_new_session=True,
-                    umask=0o022,
-                )
-                reply = self._reply(_START_SECONDS)
-            except OSError as error:
-                reply = str(error)
-            if reply == {"ready": True}:
-                assert self._process is not None
-                return self._process
-            self.stop()
-            errors.seek(0)
-            said = errors.read().decode(errors="replace").strip().splitlines()
-        raise BackendError(
-            f"{said[-1] if said else reply}",
-            where=f"sandbox {self._way}",
-            remedy=_SEE,
-        )
+        """Run one program."""
+        modules = modules_for(parts)
+        worker = self._workers.get(modules)
+        if worker is None:
+            number = self._number + self._count * len(self._workers)
+            worker = self._workers[modules] = Worker(self._way, self._limits, number, modules)
+        return worker.run(parts)
 
     def stop(self) -> None:
-        """End it, with all that runs inside."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            # Deeper than Python's own can go, and with folders that are closed to their owner.
-            for words in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
-                subprocess.run([*words, folder], check=False, stderr=subprocess.DEVNULL)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _children(process: int) -> list[int]:
-    try:
-        with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
+        """End all of them."""
+        for worker in self._workers.values():
+            worker.stop()

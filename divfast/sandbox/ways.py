@@ -89,7 +89,7 @@ def find_way(name: str = "auto") -> str:
 @cache
 def why_not(way: str) -> str | None:
     """Return why a way does not work here, None where it does; found out by running a program in it."""
-    from divfast.sandbox.pool import Worker
+    from divfast.sandbox.worker import Worker
 
     if not sys.platform.startswith("linux"):
         return "needs Linux"
@@ -114,7 +114,7 @@ def describe(way: str) -> str:
     return f"bwrap {done.stdout.strip().rpartition(' ')[2]}"
 
 
-def command(way: str, limits: Limits, number: int, scratch: str | None) -> list[str]:
+def command(way: str, limits: Limits, number: int, scratch: str | None, loaded: Sequence[str]) -> list[str]:
     """Return the words that start the process which runs programs.
 
     Parameters
@@ -125,11 +125,13 @@ def command(way: str, limits: Limits, number: int, scratch: str | None) -> list[
         Of the worker: as root, each has a user of its own.
     scratch : str, optional
         A folder of the host, for the way that has no file system of its own.
+    loaded : sequence of str
+        Modules that programs find loaded.
     """
     root = os.geteuid() == 0
     python = [os.path.realpath(getattr(sys, "_base_executable", sys.executable)), "-S", "-s", "-P", "-B"]
     # One that no account has, and no other run.
-    user = (1 << 30) + (os.getpid() << 8 & 0x3FFFFF00) + number % 256 if root else None
+    user = (1 << 30) + (os.getpid() << 10 & 0x3FFFFC00) + number % 1024 if root else None
     options = {
         "seconds": limits.seconds,
         "wall": limits.wall,
@@ -137,6 +139,7 @@ def command(way: str, limits: Limits, number: int, scratch: str | None) -> list[
         "user": user,
         "alone": way != "rlimits",
         "path": _packages(),
+        "loaded": list(loaded),
         "filter": base64.b64encode(make_filter(outside=way == "rlimits")).decode(),
         "limits": {
             "RLIMIT_AS": limits.memory,

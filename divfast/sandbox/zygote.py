@@ -28,13 +28,12 @@ _COMMON = (
     *("bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "hashlib", "heapq"),
     *("itertools", "json", "math", "operator", "random", "re", "statistics", "string", "typing"),
 )
-# Too large to load for those that do not ask for it.
-_ON_DEMAND = ("numpy",)
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 _SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_SUBREAPER, _NO_NEW_PRIVILEGES, _SET_SECCOMP = 1, 4, 36, 38, 22
 _RESULT = 3
 _SLICE = 0.2
 _MOST_LEFT = 1000
+_MOST_FILES = 5000
 _NOBODY = 65534
 
 
@@ -76,6 +75,7 @@ class _Zygote:
             value = value if most == resource.RLIM_INFINITY else min(value, most)
             resource.setrlimit(which, (value, value))
         self._close_off(options)
+        _load_packages(options["loaded"])
         self._known = [resource.getrlimit(which) for which in _LIMITS]
 
     def _close_off(self, options: dict[str, Any]) -> None:
@@ -117,10 +117,6 @@ class _Zygote:
 
     def run(self, parts: list[list[str]]) -> dict[str, Any]:
         """Run a program, end all that it started, and return its outcome."""
-        for name in _ON_DEMAND:
-            if name not in sys.modules and any(name in text for _, text in parts):
-                with contextlib.suppress(Exception):
-                    __import__(name)
         os.ftruncate(self._output, 0)
         os.lseek(self._output, 0, os.SEEK_SET)
         secret = os.urandom(16)
@@ -143,6 +139,9 @@ class _Zygote:
         os.close(send)
         trouble = self._watch(child, before)
         self._end_rest()
+        if trouble is None and _of_children() - before > self._seconds:
+            # Children that a program waits for are counted with it when all is over.
+            trouble = "took too long"
         try:
             said = os.read(receive, 4096)
         except BlockingIOError:
@@ -197,6 +196,8 @@ class _Zygote:
             if left <= 0 or time.monotonic() > until:
                 # It is ended with the rest.
                 return "took too long"
+            if self._contained and _count_of_files(self._scratch) > _MOST_FILES:
+                return "took too many files"
             signal.sigtimedwait({signal.SIGCHLD}, min(_SLICE, max(0.005, left)))
             if select.select([self._requests], [], [], 0)[0]:
                 # No request comes before the reply, so this is the end of the other side.
@@ -317,6 +318,21 @@ def _load(path: list[str]) -> None:
     site.sethelper()
     for name in _COMMON:
         __import__(name)
+    _freeze()
+
+
+def _load_packages(names: list[str]) -> None:
+    for name in names:
+        # A program that asks for it is told what is wrong with it.
+        with contextlib.suppress(Exception):
+            __import__(name)
+    if "numpy" in sys.modules:
+        # As those of the standard library: the same numbers for every program.
+        sys.modules["numpy"].random.seed(0)
+    _freeze()
+
+
+def _freeze() -> None:
     # Collections in a child would copy the pages that it shares with its parent.
     gc.collect()
     gc.freeze()
@@ -325,6 +341,11 @@ def _load(path: list[str]) -> None:
 def _of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _count_of_files(folder: str) -> int:
+    room = os.statvfs(folder)
+    return room.f_files - room.f_ffree
 
 
 def _children() -> list[int]:

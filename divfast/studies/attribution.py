@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from divfast.stats import Floats, expanded_percentile
+from divfast.stats import Floats, expanded_percentile, paired_differences
 from divfast.studies.grids import Grid
 from divfast.studies.plan import Stage
 from divfast.studies.resampling import corrected, defined, drawn_means, means, p_values
@@ -151,7 +151,7 @@ def _steps(
             after=float(at_stage[after, 0]),
             share=float(found[i]),
             drawn=replicates[i],
-            difference=by_prompt[after] - by_prompt[before],
+            difference=paired_differences(by_prompt[before], by_prompt[after]),
             undefined=undefined,
         )
 

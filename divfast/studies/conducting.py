@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from divfast import engine
+from divfast.decomposition import of_unequal_size
 from divfast.dumps import Progress
 from divfast.errors import MetricError, nearest
 from divfast.output import check_folder
@@ -166,7 +167,7 @@ def study(
                 all_grids = [
                     grid for task in measured for grid in grids(task, intersect=intersect, remarks=remarks)
                 ]
-        tables = _tables(plan, all_grids, seed, remarks)
+        tables = _tables(plan, all_grids, seed, remarks, of_means=bool(given or plan.means))
     run = run_facts(time.perf_counter() - started) | {
         "scored": work.scored,
         "known": work.known,
@@ -182,7 +183,9 @@ def study(
     return findings
 
 
-def _tables(plan: Study, all_grids: Sequence[Grid], seed: int, remarks: list[str]) -> dict[str, pa.Table]:
+def _tables(
+    plan: Study, all_grids: Sequence[Grid], seed: int, remarks: list[str], *, of_means: bool
+) -> dict[str, pa.Table]:
     rows: dict[str, Rows] = {name: [] for name in TABLES}
     models = quality.pairs(plan.lineages, remarks)
     for factors in plan.settings():
@@ -198,10 +201,17 @@ def _tables(plan: Study, all_grids: Sequence[Grid], seed: int, remarks: list[str
             if LENGTH in grid.values:
                 rows["length"] += correlation.beside_length(grid, plan.lineages, seed)
         rows["decomposition"] += quality.decompositions([grid for grid in here if grid.right], models, seed)
-        rows["quality"] += quality.accuracies([grid for grid in here if grid.quality], seed)
+        judged = [grid for grid in here if grid.quality]
+        rows["quality"] += quality.accuracies(judged, seed)
+        unvoted = [grid.task for grid in judged if "majority" not in grid.quality]
+        if 0 < len(unvoted) < len(judged):
+            told = f"{', '.join(unvoted)}: no answers, and so not in the averages of majority and mv_gain."
+            remarks += [] if told in remarks else [told]
+    taken_apart = [] if of_means else [row["metric"] for row in rows["decomposition"]]
+    if (unequal := of_unequal_size(taken_apart)) is not None:
+        remarks.append(f"Decomposition: {unequal}")
     if plan.factors:
         rows["factors"] = values.table_of_factors(all_grids, plan.factors, seed)
-    of_means = all(grid.prompts == 1 for grid in all_grids)
     return {name: _table(found, of_means) for name, found in rows.items() if found}
 
 

@@ -85,7 +85,10 @@ def read_means(files: Mapping[str, str], folder: Path) -> Means:
 
 def _number(text: str, where: str) -> float:
     try:
-        return float(text) if text else math.nan
+        found = float(text) if text else math.nan
+        if math.isinf(found):
+            raise ValueError
+        return found
     except ValueError:
         raise DataError(
             f"has {text!r} where a number should be.", where=where, remedy="Leave unknown ones empty."

@@ -131,7 +131,7 @@ def _averaged(found: Sequence[_Taken]) -> dict[str, Any]:
 
 def _share_of_means(row: Mapping[str, Any]) -> float:
     near = abs(row["loss"]) < NEAR_ZERO * abs(row["base_all"])
-    return float("nan") if near else row["residual"] / row["loss"]
+    return float("nan") if near or not row["loss"] else row["residual"] / row["loss"]
 
 
 def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
@@ -148,7 +148,8 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
     -----
     ``accuracy`` is the mean over all samples, ``accuracy_at_1`` that of the first of every prompt, ``mv_gain`` the
     majority vote less the latter and ``gain_over_mean`` less the former: where samples stand in an order, such as by
-    likelihood, the first is no random one, and only ``gain_over_mean`` tells what voting adds.
+    likelihood, the first is no random one, and only ``gain_over_mean`` tells what voting adds. Each is over the prompts
+    on which it is defined; ``undefined`` says on how many not all are, for want of a verdict.
     """
     drawn: dict[tuple[str, str], list[Floats]] = {}
     at: dict[tuple[str, str], list[float]] = {}
@@ -172,11 +173,12 @@ def accuracies(grids: Sequence[Grid], seed: int) -> Iterator[dict[str, Any]]:
                 row |= {name: float(found[j, i]), f"{name}_low": low, f"{name}_high": high}
                 drawn.setdefault((model, name), []).append(replicates[j, i])
                 at.setdefault((model, name), []).append(float(found[j, i]))
-            row["prompts"] = grid.prompts
+            row |= {"prompts": grid.prompts, "undefined": grid.prompts - int(counts[:, i].min())}
     if len(grids) > 1:
         for (model, name), parts in drawn.items():
             row = rows.setdefault((model, AVERAGE), {**grids[0].factors, "model": model, "task": AVERAGE})
             low, high = expanded_percentile(np.mean(parts, axis=0), fewest[model, name])
             row |= {name: float(np.mean(at[model, name])), f"{name}_low": low, f"{name}_high": high}
-            row["prompts"] = sum(grid.prompts for grid in grids)
+            of = [rows[model, grid.task] for grid in grids if (model, grid.task) in rows]
+            row |= {key: sum(one[key] for one in of) for key in ("prompts", "undefined")}
     yield from rows.values()

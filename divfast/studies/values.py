@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from divfast.stats import Floats, Interval, expanded_percentile, mean_and_std
+from divfast.stats import Floats, Interval, expanded_percentile, mean_and_std, paired_differences
 from divfast.studies.attribution import AVERAGE
 from divfast.studies.grids import Grid
 from divfast.studies.measuring import LENGTH
@@ -150,7 +150,7 @@ def table_of_factors(
                 wanted = {**one.factors, factor: b}
                 other = next(grid for grid in grids if grid.task == one.task and grid.factors == wanted)
                 for name in [*one.metrics, LENGTH, *one.quality]:
-                    differences = other.values[name] - one.values[name]
+                    differences = paired_differences(one.values[name], other.values[name])
                     known = ~np.isnan(differences)
                     drawn = drawn_means(differences, one.task, seed)
                     for i, model in enumerate(one.models):

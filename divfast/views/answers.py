@@ -90,7 +90,11 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
         values = np.array(
-            [np.nan if text is None else _WORDS.get(text.lower(), 2.0) for text in column.to_pylist()]
+            # In a column of more than one type, texts are read as JSON.
+            [
+                np.nan if text is None else _WORDS.get(text.lower().strip('"'), 2.0)
+                for text in column.to_pylist()
+            ]
         )
     bad = np.flatnonzero(~np.isnan(values) & (values != 0) & (values != 1))
     if len(bad):

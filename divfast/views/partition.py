@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,20 @@ class Partition:
         self._path = path
         self._codes: dict[Any, int] = {}
         self._unlabelled = 0
+        self._print = 0
         self._seen: set[str] = set()
 
     @property
     def signature(self) -> str:
-        """``part:partition``: the column; ``part:cluster/pooled`` where its labels are those of the corpus."""
-        return f"part:{self.column}{'/pooled' if self.scope == 'pooled' else ''}"
+        """``part:partition@1a2b3c4d``: the column, and a print of what was in it.
+
+        ``part:cluster/pooled@...`` where its labels are those of the corpus.
+        """
+        return f"part:{self._columns}@{self._print:08x}"
+
+    @property
+    def _columns(self) -> str:
+        return f"{self.column}{'/pooled' if self.scope == 'pooled' else ''}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -66,11 +75,21 @@ class Partition:
         if self.scope == "prompt":
             self._codes.clear()
         # Labels of a corpus keep their number from block to block.
-        codes = [self._codes.setdefault(label, len(self._codes)) for label in encoded.dictionary.to_pylist()]
+        known = encoded.dictionary.to_pylist()
+        codes = [self._codes.setdefault(label, len(self._codes)) for label in known]
         index = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
         self._unlabelled += encoded.indices.null_count
+        # Of labels and not of their numbers, which blocks of another size would make others.
+        prints = np.array([*map(_print_of, known), 0], np.uint32)[index]
+        self._print = zlib.crc32(prints.tobytes(), self._print)
         labels: NDArray[np.int64] = np.array([*codes, -1], np.int64)[index]
         return labels
+
+
+def _print_of(label: Any) -> int:
+    """Return the print of a label; a block in which a column has other types may hold 1 for 1.0, or "a" as JSON."""
+    text = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+    return zlib.crc32(text.strip('"').encode())
 
 
 class Rewards(Partition):
@@ -81,12 +100,13 @@ class Rewards(Partition):
     ) -> None:
         super().__init__(column, scope, path)
         self.reward = reward
-        self._unrewarded = 0
+        self._unrewarded = self._of_rewards = 0
 
     @property
     def signature(self) -> str:
-        """``part:partition/scores``: the two columns."""
-        return f"{super().signature}/{self.reward}"
+        """``part:partition/scores@1a2b3c4d``: the two columns, and a print of what was in them."""
+        columns = f"{self._columns}/{self.reward}"
+        return f"part:{columns}@{self._print ^ self._of_rewards:08x}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -105,6 +125,7 @@ class Rewards(Partition):
         labels[labels < 0] = np.nan
         rewards = numbers_of(samples, self.reward, self._seen, self._path)
         self._unrewarded += int(np.isnan(rewards).sum())
+        self._of_rewards = zlib.crc32(np.ascontiguousarray(rewards).tobytes(), self._of_rewards)
         return np.stack([labels, rewards], axis=1)
 
 
