@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     type=click.Path(),
     help="File of the problems (JSON Lines, JSON or Parquet, such as HumanEval.jsonl.gz): what a prompt lacks, its "
-    "answer or its tests, is taken from the record there that has its id.",
+    "answer or its tests, is taken from the record there that has its id, or else its text.",
 )
 @click.option(
     "--loose",
@@ -110,10 +110,21 @@ def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | N
     No code that a model wrote is run, unless --allow-code-execution says so: then in a sandbox (see divfast doctor).
     A run that was interrupted goes on where it stood.
 
+    Beside the samples a dump needs, for every prompt, what they are compared with; else --gold, --labels or --problems
+    say where it is:
+
     \b
-    Example:
+      math, gsm8k, exact, regex, cruxeval  gold, or references
+      truthfulqa                           references, or gold
+      code                                 tests, test or test_list; entry_point where they define check(candidate)
+      ifeval                               instruction_id_list and kwargs, or tests that holds both
+      labels                               correct, a verdict for every sample
+
+    \b
+    Examples:
       divfast verify dump.jsonl --as math -o dump.verified.jsonl
-      divfast verify humaneval.jsonl --as code --allow-code-execution
+      divfast verify gsm8k.jsonl --as gsm8k --gold answer
+      divfast verify samples.jsonl --as code --allow-code-execution --problems HumanEval.jsonl.gz
     """
     from divfast.cli import progress, render
     from divfast.dumps import stem

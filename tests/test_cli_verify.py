@@ -176,6 +176,37 @@ def test_missing_gold_is_one_sentence(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("record", "words", "right"),
+    [
+        ({"question": "1+1?", "answer": "so\n#### 2", "completion": "2"}, "gsm8k --gold answer", 1),
+        (
+            {"problem": "?", "solution": r"so \boxed{2}", "generations": [r"\boxed{2}", "3"]},
+            "math --gold solution --prompt-field problem",
+            1,
+        ),
+        (
+            {"question": "?", "correct_answers": ["a cat"], "output": "A cat!"},
+            "truthfulqa --gold correct_answers",
+            1,
+        ),
+        (
+            {"outputs": ["a", "a,"], "i": {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}},
+            "ifeval --gold i",
+            1,
+        ),
+        ({"outputs": ["a", "b"], "choice": "B"}, r"regex --pattern (\w) --gold choice", 1),
+    ],
+)
+def test_records_of_pipelines_that_the_documentation_names(tmp_path, record, words, right):
+    if words.startswith("math"):
+        pytest.importorskip("math_verify")
+    path = tmp_path / "d.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    (found,) = json.loads(run(path, "--as", *words.split(), "--format", "json").stdout)["results"]
+    assert (found["correct"], found["no_verdict"]) == (right, 0)
+
+
 def test_summary_of_instructions(tmp_path):
     pytest.importorskip("py3langid")
     tests = {"instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]}

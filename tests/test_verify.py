@@ -79,6 +79,23 @@ def test_math(gold, right, wrong):
     assert correct("math", [*right, *wrong], gold) == [True] * len(right) + [False] * len(wrong)
 
 
+def test_integers_are_what_the_parser_makes_of_them():
+    pytest.importorskip("math_verify")
+    from divfast.quality import math
+
+    texts = ["0", "7", "-12", "1000", "123456789012345678", "-99", "360", "2024"]
+    for text in texts:
+        assert math._integer(text) == math._parse(text) == math._parse(rf"\boxed{{{text}}}"), text
+    for text in ("", "-", "-0", "007", "1.0", "+3", "1,000", "1e3", "٧", "7\n", " 7", "--7", "1 2"):
+        assert math._integer(text) == []
+    import math_verify
+
+    for gold in texts:
+        for other in texts:
+            one, two = math._parse(gold), math._parse(other)
+            assert math._same(one, two) == math_verify.verify(one, two, timeout_seconds=None)
+
+
 def test_math_writes_equal_answers_alike():
     pytest.importorskip("math_verify")
     halves = [r"\boxed{\frac12}", r"\boxed{0.5}", r"\boxed{50\%}", "1/2"]

@@ -147,10 +147,22 @@ def test_what_the_dump_says_comes_first(tmp_path):
     assert "answer" not in found[1]
 
 
+def test_problems_without_an_id_are_known_by_their_text(tmp_path):
+    """GSM8K has none."""
+    path = dump(
+        tmp_path / "d.jsonl", [{"question": text, "outputs": ["2", "3"]} for text in ("1+1?", "1+2?", "?")]
+    )
+    table = pa.table({"question": ["1+2?", "1+1?"], "answer": ["so\n#### 3", "so\n#### 2"]})
+    pq.write_table(table, tmp_path / "p.parquet")
+    done, found = verified(path, tmp_path, "gsm8k", problems=tmp_path / "p.parquet", gold="answer")
+    assert [record["correct"] for record in found] == [[True, False], [False, True], [None, None]]
+    assert done.errors == {"no gold": 2}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([{"id": "x", "gold": "1"}], "has none of the ids of"),
+        ([{"id": "x", "gold": "1"}], "has none of the ids and prompts of"),
         ([{"gold": "1"}], "holds no problems"),
         ([{"id": "a", "answer": "1"}], 'needs the field "gold" or "references", and no record has one'),
         ([], "is empty|holds no problems"),

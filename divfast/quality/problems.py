@@ -18,12 +18,13 @@ from divfast.readers.source import Source
 
 
 class Problems:
-    """Problems by id.
+    """Problems by id, and by prompt where the id of a question is none of theirs.
 
     Parameters
     ----------
     path : str or Path
-        JSON Lines, a JSON list or Parquet, compressed or not, with an id in each record.
+        JSON Lines, a JSON list or Parquet, compressed or not, with an id or a prompt in each
+        record.
     columns : sequence of str
         Which fields to take, beside the prompt.
     id_field, prompt_field : str, optional
@@ -32,7 +33,7 @@ class Problems:
     Raises
     ------
     DataError
-        Where it cannot be read, or no record has an id.
+        Where it cannot be read, or no record has either.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Problems:
         reading = Reading(source.name, ReadOptions())
         records = self._rows(source, reading) if is_table(source) else each_object(source, reading)
         self._known: dict[str, Mapping[str, Any]] = {}
+        self._asked: dict[str, Mapping[str, Any]] = {}
         for line, record in records:
             try:
                 id = scalar(first_of(record, self._ids))
@@ -61,8 +63,10 @@ class Problems:
                 reading.bad(line, bad.what, bad.remedy)
             if id is not None:
                 self._known[id] = {"": prompt, **taken}
-        if not self._known:
-            reading.fail("holds no problems.", "Give a file of records with an id each.")
+            if prompt is not None:
+                self._asked[prompt] = taken
+        if not self._known and not self._asked:
+            reading.fail("holds no problems.", "Give a file of records with an id or a prompt each.")
 
     def _rows(self, source: Source, reading: Reading) -> Iterator[tuple[int, Mapping[str, Any]]]:
         line = 0
@@ -76,7 +80,7 @@ class Problems:
 
     def completed(self, question: Question) -> Question:
         """Return a question with what it lacks."""
-        found = self._known.get(question.id)
+        found = self._known.get(question.id) or self._asked.get(question.prompt or "")
         if found is None:
             return question
         self.matched += 1
@@ -85,15 +89,15 @@ class Problems:
             for name in self._columns
             if question.columns.get(name) is None and name in found
         }
-        prompt = found[""] if question.prompt is None else question.prompt
+        prompt = found.get("") if question.prompt is None else question.prompt
         return replace(question, columns={**question.columns, **lacking}, prompt=prompt)
 
     def check(self, dump: str) -> None:
         """Raise `DataError` where no question of a dump was among them."""
         if not self.matched:
-            some = next(iter(self._known))
+            some = next(iter(self._known or self._asked))
             raise DataError(
-                f"has none of the ids of {dump}; its first is {some!r}.",
+                f"has none of the ids and prompts of {dump}; its first is {some[:40]!r}.",
                 where=self.name,
-                remedy="Ids are compared as they stand: name the field that has them with --id-field.",
+                remedy="They are compared as they stand: name their fields with --id-field and --prompt-field.",
             )

@@ -94,7 +94,7 @@ def verify(
         with the tests, instead of ``tests``.
     problems : str or Path, optional
         A file of the problems, JSON Lines, a JSON list or Parquet, from which what a prompt of the dump lacks is taken
-        by its id: the right answer, the tests, the prompt itself.
+        by its id, or else its text: the right answer, the tests, the prompt itself.
     json_field : str, optional
         Judge this field of samples that are JSON objects.
     loose : bool
