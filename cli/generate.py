@@ -10,6 +10,7 @@ import click
 from divfast.cli import options, options_sampling
 
 if TYPE_CHECKING:
+    from divfast.errors import DivfastError
     from divfast.generation.generating import Generation
 
 
@@ -105,6 +106,7 @@ def generate(
 
 def _generate_study(study: str, settings: dict[str, Any]) -> None:
     from divfast.cli import progress
+    from divfast.errors import BackendError
     from divfast.generation.study_runs import generate_study
 
     for name in ("prompts", "output"):
@@ -113,9 +115,21 @@ def _generate_study(study: str, settings: dict[str, Any]) -> None:
     # What is not said here must not go before what the study says.
     if settings["think"]:
         del settings["think"]
+    failures: list[tuple[str, DivfastError]] = []
+    complete = 0
     with progress.bars() as shown:
-        for _, done in generate_study(study, progress=shown, **settings):
+        drawn = generate_study(study, progress=shown, failed=lambda *one: failures.append(one), **settings)
+        for _, done in drawn:
+            complete += 1
             _tell(done)
+    for name, error in failures:
+        click.echo(f"Not drawn: {name}: {' '.join(str(error).split())}", err=True)
+    if failures:
+        raise BackendError(
+            f"{len(failures):,} of {complete + len(failures):,} dumps of the study are not complete.",
+            where=study,
+            remedy="Mend what is said above; the same command draws what is lacking.",
+        )
 
 
 def _named(fields: tuple[str, ...]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from divfast.cli import flat, render
 
 if TYPE_CHECKING:
-    from divfast.judging.pairwise import Preference
+    from divfast.judging.preference import Preference
     from divfast.judging.scores import Scores
 
 
@@ -29,6 +29,13 @@ def remarks(found: Scores | Preference) -> list[str]:
         lines.append(f"{cut:,} of these were cut off: raise --max-tokens.")
     if row.get("without_checklist"):
         lines.append(f"{row['without_checklist']:,} samples of prompts without a checklist were not judged.")
+    without = row["without_reference"]
+    if row.get("b") == "references":
+        # Prompts of A alone are those.
+        without, row["only_a"] = row["only_a"], 0
+    if without:
+        what = "prompts" if "pairs" in row else "samples of prompts"
+        lines.append(f"{without:,} {what} without a reference were not judged.")
     for name in ("a", "b"):
         if row.get(f"only_{name}"):
             lines.append(f"Only in {row[name]}: {row[f'only_{name}']:,} prompts.")

@@ -1,9 +1,18 @@
 """What the tests of `divfast generate` share: prompts, dumps, and what must be equal in two of them."""
 
 import json
+import os
 
 TINY = "models/tiny-lm"
+# Little memory, two threads, no network, for a vLLM on a CPU.
+_LITTLE = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"}
 PER_SAMPLE = ("outputs", "finish_reasons", "output_tokens", "logprobs", "reasoning")
+
+
+def use_little(patch):
+    """Let vLLM use little, unless the environment says otherwise."""
+    for name, value in _LITTLE.items():
+        patch.setenv(name, os.environ.get(name, value))
 
 
 def write_prompts(path, many=6):

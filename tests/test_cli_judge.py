@@ -142,14 +142,12 @@ def test_options_reach_the_library(two, tmp_path, monkeypatch):
 
     monkeypatch.setattr(scores, "score_samples", noting)
     with Server(length) as server:
-        words = (
-            "--samples 1 --rubric score --keep x --seed 4 --explain --max-tokens 9 --concurrency 2 --no-cache"
-        )
+        words = "--samples 1 --rubric score --seed 4 --explain --max-tokens 9 --concurrency 2 --no-cache"
         words += " --retries 1 --timeout 3 --reader jsonl --memory 1MB"
         assert run(two[0], "--base-url", server.url, *words.split()).exit_code == 0
         assert server.asked[0]["max_tokens"] == 9
-    assert {name: seen[name] for name in ("samples", "rubric", "keep", "seed", "explain", "reader", "memory")} == {
-        "samples": 1, "rubric": "score", "keep": ("x",), "seed": 4, "explain": True, "reader": "jsonl",
+    assert {name: seen[name] for name in ("samples", "rubric", "seed", "explain", "reader", "memory")} == {
+        "samples": 1, "rubric": "score", "seed": 4, "explain": True, "reader": "jsonl",
         "memory": 10**6,
     }  # fmt: skip
     assert not (tmp_path / "cache").exists()

@@ -243,6 +243,10 @@ def test_going_on_in_another_way_is_refused(draw, tmp_path):
     before = path.read_bytes()
     refused(draw, "drawn with temperature 0.8, not 0.7", sampling={**SAMPLING, "temperature": 0.7})
     refused(draw, "drawn with seed 0, not 5", sampling={**SAMPLING, "seed": 5})
+    both = "drawn with temperature 0.8, not 0.7, and seed 0, not 5.\nSay temperature 0.8 and seed 0 to go on with it"
+    refused(draw, both, sampling={**SAMPLING, "temperature": 0.7, "seed": 5})
+    # Also where nothing is left to draw.
+    refused(draw, 'drawn with lora none, not "adapter"', lora="adapter")
     refused(draw, 'drawn with format "chat", not "raw"', chat=False)
     refused(draw, "drawn with think none, not false", think=False)
     refused(draw, 'drawn with reasoning "apart", not "keep"', reasoning="keep")
@@ -282,7 +286,7 @@ def test_bad_input(draw, tiny, tmp_path):
     shutil.copytree(tiny, broken)
     (broken / "model.safetensors").write_bytes(b"no")
     refused(draw, "the model cannot be loaded", model=str(broken))
-    refused(draw, "cannot be loaded", model=str(tmp_path / "nowhere"))
+    refused(draw, "cannot be loaded: there is no such folder", model=str(tmp_path / "nowhere"))
     assert not (tmp_path / "a.jsonl").exists()
 
 

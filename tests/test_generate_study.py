@@ -9,6 +9,8 @@ from divfast.cli import main
 from divfast.errors import DivfastError
 from divfast.generation.study_runs import generate_study
 from generating import TINY, assert_finished, records
+from judging import longer
+from openai_server import Server
 from sums import SUMS, lines
 
 pytestmark = pytest.mark.model
@@ -64,6 +66,25 @@ def test_from_a_task_to_scores(tiny, data, tmp_path):
     assert "accuracy" in said("score", verified, "-m", "accuracy", "-m", "distinct:n=1")
 
 
+def test_a_dump_is_judged_as_its_task_says(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIVFAST_CACHE", str(tmp_path / "cache"))
+    data, dump = tmp_path / "xsum.jsonl", tmp_path / "dump.jsonl"
+    rows = [{"document": f"News {i}.", "summary": f"Short {i}.", "id": i} for i in range(3)]
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    drawing = ["--engine", "transformers", "--task", "xsum", "--data", data, "--max-tokens", "40", "-k", "2"]
+    said("generate", "--model", tiny, "--raw", *drawing, "-o", dump)
+    with Server(longer) as server:
+        out = said("judge", dump, "--base-url", server.url)
+        assert all("better summary" in body["messages"][0]["content"] for body in server.asked)
+        said(
+            "judge", dump, "--base-url", server.url, "--rubric", "reference", "-o", tmp_path / "scored.jsonl"
+        )
+    assert "dump against references" in out
+    before, after = records(dump), records(tmp_path / "scored.jsonl")
+    assert [{name: record[name] for name in record if name != "scores"} for record in after] == before
+    assert all(len(record["scores"]) == 2 for record in after)
+
+
 def test_what_a_study_lacks(tiny, data, tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text(STUDY.format(model=tiny), encoding="utf-8")
@@ -83,6 +104,40 @@ def test_what_a_study_lacks(tiny, data, tmp_path):
     out = said("generate", "--study", study, "--data", tmp_path / "{task}.jsonl")
     assert out.count("(6 drawn now") == 1 and out.count("(0 drawn now") == 5
     assert {dump: dump.read_bytes() for dump in dumps} == before
+
+
+def test_one_model_that_is_missing_leaves_the_others(tiny, data, tmp_path):
+    study = tmp_path / "study.yaml"
+    text = STUDY.format(model=tiny).replace(
+        "models:\n", f"models:\n  gone: {{model: {tmp_path}/gone, prompt: raw}}\n"
+    )
+    study.write_text(text.replace("{base: base}", "{base: [gone, base]}"), encoding="utf-8")
+    words = ["generate", "--study", study, "--data", tmp_path / "{task}.jsonl"]
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 1
+    assert done.stdout.count("(6 drawn now") == 6
+    *told, error, _ = done.stderr.splitlines()[-4:]
+    for line, temperature in zip(told, ("0.7", "1.0"), strict=True):
+        assert line.startswith(
+            f"Not drawn: {tmp_path}/dumps/gone/gsm8k@{temperature}.jsonl: {tmp_path}/gone: "
+        )
+        assert "there is no such folder" in line
+    assert error == f"Error: {study}: 2 of 8 dumps of the study are not complete."
+    # A library call ends with the first, unless it says what to do.
+    with pytest.raises(DivfastError, match="no such folder"):
+        list(generate_study(study, model="gone", data=str(data)))
+
+
+def test_what_a_study_says_wrongly_is_told_before_anything_is_drawn(tiny, data, tmp_path):
+    study = tmp_path / "study.yaml"
+    for wrong, said_ in (
+        (("prompt: chat, think: false", "prompt: chatty"), "says prompt: chatty"),
+        (("gsm8k: {verify: gsm8k}", "gsm8k: {}\n  gsm9k: {}"), "unknown task 'gsm9k'"),
+    ):
+        study.write_text(STUDY.format(model=tiny).replace(*wrong), encoding="utf-8")
+        done = CliRunner().invoke(main, ["generate", "--study", str(study), "--data", str(data)])
+        assert (done.exit_code, said_ in done.stderr) == (1, True), done.output
+        assert not (tmp_path / "dumps").exists()
 
 
 def test_a_task_file_stands_beside_the_study(tiny, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Scores of a judge: where they stand, what takes them, what is asked once, what an interrupted run leaves."""
 
+import json
 import os
 import signal
 import subprocess
@@ -38,6 +39,30 @@ def test_scores_stand_beside_the_dump(tmp_path):
         found.signature
     )
     assert (found.model, found.task) == ("M", "t")
+
+
+def test_every_field_of_the_dump_stays(tmp_path):
+    first = {
+        "input_id": "a", "prompt": "?", "outputs": ["x", "yy"], "reasoning": ["hm", None], "output_tokens": [1, 2],
+        "finish_reasons": ["stop", "length"], "logprobs": [-0.5, None], "model": "m", "task": "t",
+        "generation": {"model": "m", "seed": 7, "sampling": {"stop": ["\n"]}},
+        "messages": [{"role": "user", "content": "?"}], "references": ["r"], "correct": [True, None],
+        "extracted": ["x", None], "expected": "x", "checklist": ["Q"], "mine": {"a": [1, {"b": 2.50}]}, "\u00e9": 1e300,
+    }  # fmt: skip
+    path = tmp_path / "d.jsonl"
+    path.write_text(
+        "".join(json.dumps(one) + "\n" for one in (first, {"input_id": "b", "prompt": "!", "outputs": []}))
+    )
+    once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
+    with Server(length) as server:
+        scored(server, path, once, rubric="score", explain=True)
+        scored(server, once, twice, rubric="score", samples=1)
+    added = {"scores": [1.0, 2.0], "judge_said": ["Score: 1", "Score: 2"]}
+    assert records(once)[0] == first | added
+    assert list(records(once)[0])[-2:] == ["scores", "judge_said"]
+    # What an earlier judge said is replaced, not mixed with the new.
+    assert records(twice)[0] == first | {"scores": [1.0, None]}
+    assert records(twice)[1]["scores"] == []
 
 
 def test_metrics_take_the_scores(tmp_path):

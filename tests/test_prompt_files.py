@@ -1,6 +1,7 @@
 """Prompts of files: whatever they hold, a dump can hold it, and is gone on with."""
 
 import datetime
+import gzip
 import json
 
 import pyarrow as pa
@@ -80,7 +81,18 @@ def test_columns_under_names_that_the_dump_has_itself(tmp_path):
             '{"text": "a"}',
             r"p\.jsonl:1: there is no prompt among text\.\nName its field with --prompt",
         ),
-        ("p.csv", "id,prompt\n1,a", r"p\.csv: is a table of text\.\nMake JSON Lines or Parquet of it"),
+        ("p.jsonl", '{"prompt": null}', r'p\.jsonl:1: "prompt" holds nothing\.'),
+        ("p.csv", "id,text\n1,a", r"p\.csv:2: there is no prompt among id, text\."),
+        ("p.csv", "id,prompt\n1", r'p\.csv:2: "prompt" holds nothing\.'),
+        ("p.csv", "id;prompt\n1;a", r"p\.csv:2: there is no prompt among id;prompt\."),
+        (
+            "p.csv",
+            "id,prompt\n1,a, b",
+            r"CSV: line 2 has more values than the first line has names\.\nPut quotes",
+        ),
+        ("p.csv", 'id,prompt\n1,"a', r"p\.csv: cannot be read as CSV: unexpected end of data"),
+        ("p.csv", b"prompt\ncaf\xe9", r"p\.csv: is not UTF-8 \(byte 11\)\."),
+        ("p.csv", "id,prompt\n1,a\n1,b", r"p\.csv:3: the id '1' is that of record 2 already"),
         (
             "p.jsonl",
             '{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}]}',
@@ -89,9 +101,61 @@ def test_columns_under_names_that_the_dump_has_itself(tmp_path):
     ],
 )
 def test_what_would_be_asked_otherwise_than_meant(tmp_path, name, text, said):
-    (tmp_path / name).write_text(f"{text}\n")
+    (tmp_path / name).write_bytes((text if isinstance(text, bytes) else text.encode()) + b"\n")
     with pytest.raises(DataError, match=said):
         read_prompts(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "comma"), [("p.csv", ","), ("p.TSV", "\t"), ("p.csv.gz", ",")])
+def test_tables_of_text(tmp_path, name, comma):
+    talk = [{"role": role, "content": role} for role in ("system", "user")]
+    quoted = json.dumps(talk).replace('"', '""')
+    rows = ["prompt", "messages", "references", "gold", "id"], [
+        '"Hello, ""you"""', "", '"[""a"", ""b""]"', "[1]", "x"
+    ], ['"two\r\nlines"', "", "r", "", ""], ["", f'"{quoted}"', "", "", ""], [*"abcd", "e", ""]  # fmt: skip
+    data = b"\xef\xbb\xbf" + "".join(comma.join(row) + "\r\n" for row in rows).encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    found, skipped = read_prompts(tmp_path / name)
+    assert skipped == []
+    assert [(one.id, one.text, one.messages, dict(one.columns)) for one in found] == [
+        ("x", 'Hello, "you"', None, {"references": ["a", "b"], "gold": "[1]"}),
+        ("2", "two\r\nlines", None, {"references": "r", "gold": None}),
+        ("3", "user", talk, {"references": None, "gold": None}),
+        ("e", "a", None, {"references": "c", "gold": "d"}),
+    ]
+
+
+def test_a_table_without_prompts_is_no_dump(tmp_path):
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "p.parquet")
+    with pytest.raises(
+        DataError, match=r"there is no prompt among text\.\nName its field with --prompt-field"
+    ):
+        read_prompts(tmp_path / "p.parquet")
+    found, _ = read_prompts(tmp_path / "p.parquet", prompt_field="text")
+    assert [one.text for one in found] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"instruction": "Add.", "input": "1, 2"}, "Add.\n\n1, 2"),
+        ({"instruction": "Sing.", "input": ""}, "Sing."),
+        ({"input": "Only this"}, "Only this"),
+        ({"prompt": "This", "instruction": "no", "input": "no"}, "This"),
+    ],
+)
+def test_an_instruction_is_asked_with_its_input(tmp_path, record, text):
+    (tmp_path / "p.jsonl").write_text(json.dumps(record) + "\n")
+    ((prompt,), _) = read_prompts(tmp_path / "p.jsonl")
+    assert prompt.text == text
+    assert dict(prompt.columns) == {}
+
+
+def test_one_system_message_alone():
+    talk = Prompt("a", "Hi", [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi"}])
+    assert Format().messages(talk) == talk.messages
+    with pytest.raises(DataError, match="'a' has a system message of its own"):
+        Format(system="other").messages(talk)
 
 
 def test_a_conversation_is_no_raw_prompt():

@@ -68,7 +68,10 @@ def sums(tmp_path):
             'sums.yaml: id: expected a template, got an object.\nWrite it in quotes: "{column}".',
         ),
         (SUMS.replace("exact", "exakt"), "sums.yaml: verify: unknown verifier 'exakt'.\nDid you mean exact"),
-        (SUMS + "judge: {how: pairs}", "sums.yaml: judge: how is pair or score or checklist, not 'pairs'."),
+        (
+            SUMS + "judge: {how: pairs}",
+            "sums.yaml: judge: how is pair or score or checklist or reference, not 'pairs'.",
+        ),
         (SUMS + "judge: {haw: x}", "sums.yaml: judge: unknown key 'haw'.\nDid you mean how"),
         (SUMS + "examples: [{a: 1}]", "sums.yaml: has examples, but not the answer that follows each."),
         (

@@ -17,7 +17,7 @@ from divfast.generation.engines.vllm import open_engine
 from divfast.generation.generating import generate
 from divfast.generation.opening import Engines
 from divfast.generation.sampling import Sampling
-from generating import TINY, assert_finished, close, records, samples, write_prompts
+from generating import TINY, assert_finished, close, records, samples, use_little, write_prompts
 
 pytestmark = pytest.mark.vllm
 # A long sample takes long to draw, so that a run can be killed in the midst.
@@ -38,12 +38,7 @@ def tiny(shared):
 def small():
     """Little memory, two threads, no network."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "OMP_NUM_THREADS": "2",
-            "HF_HUB_OFFLINE": "1",
-        }.items():
-            patch.setenv(name, os.environ.get(name, value))
+        use_little(patch)
         yield
 
 

@@ -59,8 +59,7 @@ def recipe_of(
         recipe["model"] = asked.model
     if facts is not None:
         recipe |= {name: facts.get(name) for name in _CHANGES_SAMPLES}
-    if asked.options.get("lora") or facts is not None:
-        recipe["lora"] = asked.options.get("lora")
+    recipe["lora"] = asked.options.get("lora")
     recipe |= {"sampling": values, "seed": seed, "k": asked.k}
     if not given:
         recipe["prompt"] = dict(format)

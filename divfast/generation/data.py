@@ -11,9 +11,10 @@ from typing import Any
 
 from divfast.errors import BackendError, DataError
 from divfast.generation.template import Record
+from divfast.readers.source import Source
 
 _KINDS = (".jsonl", ".json", ".ndjson", ".csv", ".parquet")
-_COMPRESSED = (".gz", ".zst", ".xz")
+COMPRESSED = (".gz", ".zst", ".xz")
 
 
 def read_hub(dataset: str, config: str | None, split: str, revision: str | None) -> Sequence[Record]:
@@ -88,19 +89,17 @@ def _names(path: Path, word: str) -> bool:
 
 
 def _kind(file: Path) -> str:
-    return (file.with_suffix("") if file.suffix in _COMPRESSED else file).suffix.lower()
+    return (file.with_suffix("") if file.suffix in COMPRESSED else file).suffix.lower()
 
 
 def _records(file: Path) -> Iterator[Record]:
-    from divfast.readers.source import Source
-
     kind = _kind(file)
     if kind == ".parquet":
         yield from _parquet(file)
         return
     source = Source(file)
     if kind == ".csv":
-        yield from _csv(source)
+        yield from (row for _, row in table_rows(source))
         return
     from divfast.readers.objects import each_object
     from divfast.readers.records import Reading, ReadOptions
@@ -119,13 +118,35 @@ def _parquet(file: Path) -> Iterator[Record]:
         raise DataError(f"cannot be read as Parquet: {error}", where=str(file)) from None
 
 
-def _csv(source: Any) -> Iterator[Record]:
-    text = bytes(source.read_all()).decode("utf-8", "replace")
+def table_rows(source: Source, delimiter: str = ",") -> list[tuple[int, dict[str, Any]]]:
+    """Return the rows of a CSV file, each with the line on which it ends; the first row has the names.
+
+    Raises
+    ------
+    DataError
+        Where it is no UTF-8 or no CSV, or a row has more values than there are names.
+    """
+    try:
+        text = bytes(source.read_all()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 (byte {error.start + 1}).", where=source.name, remedy="Save it as UTF-8."
+        ) from None
     # The limit is one for the whole process.
     limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    found: list[tuple[int, dict[str, Any]]] = []
     try:
-        yield from list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+        for row in reader:
+            if any(row.pop(None, ())):
+                raise csv.Error(f"line {reader.line_num} has more values than the first line has names")
+            found.append((reader.line_num, row))
     except csv.Error as error:
-        raise DataError(f"cannot be read as CSV: {error}.", where=source.name) from None
+        raise DataError(
+            f"cannot be read as CSV: {error}.",
+            where=source.name,
+            remedy="Put quotes around values with commas.",
+        ) from None
     finally:
         csv.field_size_limit(limit)
+    return found

@@ -95,11 +95,13 @@ class Dump:
         """Raise `OutputError` where the file was drawn in another way; `partly`: as far as `recipe` tells."""
         if self.recipe is None:
             return
-        for name, now, then in _differences(recipe, self.recipe, partly):
+        differ = list(_differences(recipe, self.recipe, partly))
+        if differ:
             raise OutputError(
-                f"was drawn with {name} {then}, not {now}.",
+                f"was drawn with {', and '.join(f'{name} {then}, not {now}' for name, now, then in differ)}.",
                 where=str(self.path),
-                remedy=f"Say {name} {then} to go on with it, or name another file.",
+                remedy=f"Say {' and '.join(f'{name} {then}' for name, _, then in differ)} to go on with it, or name "
+                "another file.",
             )
 
     def check_prompts(self, prompts: Iterable[Prompt], k: int) -> None:

@@ -284,11 +284,14 @@ def _check_lengths(
     if long and asked.on_error != "skip":
         id, many = long[0]
         more = f", and {len(long) - 1} more prompts are too long" if len(long) > 1 else ""
+        where = str(asked.task or asked.prompts)
+        if not many:
+            raise DataError(
+                f"the prompt {id!r} is empty.", where=where, remedy="Leave it out with --on-error skip."
+            )
         raise DataError(
-            f"the prompt {id!r} has {many:,} tokens, the context of the model {context:,}{more}."
-            if many
-            else f"the prompt {id!r} is empty.",
-            where=str(asked.task or asked.prompts),
+            f"the prompt {id!r} has {many:,} tokens, the context of the model {context:,}{more}.",
+            where=where,
             remedy="Leave out what does not fit with --on-error skip, or raise --max-model-len if the model can.",
         )
     skipped += [

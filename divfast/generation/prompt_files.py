@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from divfast.errors import DataError
+from divfast.generation.data import COMPRESSED, table_rows
 from divfast.generation.prompts import Message, Prompt
 from divfast.readers import formats, read
 from divfast.readers.fields import Malformed, dig, message_text, scalar
@@ -37,6 +39,8 @@ OF_SAMPLES = frozenset(
 OF_PROMPTS = frozenset({"input_id", "prompt", "messages"})
 _CONVERSATIONS = (("messages",), ("body", "messages"), ("prompt",), ("conversation",))
 _TEXTS = (("body", "prompt"), ("body", "input"))
+# Columns that a table of text holds as JSON.
+_STRUCTURED = ("messages", "conversation", "references", "tests")
 _ROLES = ("system", "user", "assistant", "tool", "developer")
 
 
@@ -54,7 +58,7 @@ def read_prompts(
     Parameters
     ----------
     path : str or Path
-        Records (JSON Lines, a JSON list, Parquet) with a prompt or a conversation each, under the names that dumps
+        Records (JSON Lines, a JSON list, Parquet, CSV) with a prompt or a conversation each, under the names that dumps
         have for them; their other columns are carried along. Else what a reader recognises: a dump of another model.
         Else plain text, a prompt a line.
     limit : int, optional
@@ -93,11 +97,8 @@ def _prompts(source: Source, reading: Reading, reader: str | None) -> Iterator[t
         if _is_table_of_prompts(source, reading.options):
             return _records(_rows(source), reading)
         if not source.is_directory and sniffed is None:
-            if source.path.suffix in (".csv", ".tsv"):
-                reading.fail(
-                    "is a table of text.",
-                    "Make JSON Lines or Parquet of it, or say --reader lines if every line is a prompt.",
-                )
+            if (delimiter := _delimiter(source.path)) is not None:
+                return _records(_text_rows(source, delimiter), reading, by_line=False)
             return _lines(source, reading)
     return _of_dump(source, reading, reader)
 
@@ -122,6 +123,11 @@ def _records(
         try:
             prompt = _take(record, reading.options, line if by_line else at)
             if prompt is None:
+                named = next(
+                    (name for name in (*reading.options.prompt_fields, "messages") if name in record), None
+                )
+                if named is not None:
+                    raise Malformed(f'"{named}" holds nothing.')
                 names = ", ".join(map(str, record))
                 raise Malformed(f"there is no prompt among {names}.", "Name its field with --prompt-field.")
         except Malformed as bad:
@@ -143,7 +149,7 @@ def _take(record: Mapping[str, Any], options: ReadOptions, number: int) -> Promp
         else:
             text = next((value for path in _TEXTS if isinstance(value := dig(record, *path), str)), None)
     if text is None:
-        value = first_of(record, options.prompt_fields)
+        value = _instruction(record, options) or first_of(record, options.prompt_fields)
         if isinstance(value, list):
             messages = _conversation(value)
             value = messages[-1]["content"]
@@ -154,6 +160,14 @@ def _take(record: Mapping[str, Any], options: ReadOptions, number: int) -> Promp
     known = {"body", "conversation", "method", "url", *options.id_fields, *options.prompt_fields, *OF_PROMPTS}
     columns = {name: record[name] for name in record if name not in known and name not in OF_SAMPLES}
     return Prompt(str(number) if id is None else id, text, messages, columns)
+
+
+def _instruction(record: Mapping[str, Any], options: ReadOptions) -> str | None:
+    """Return an instruction with what it is about, as the data of Alpaca have them: together they are the prompt."""
+    parts = [record.get(name) for name in ("instruction", "input")]
+    if options.prompt_field is not None or record.get("prompt") is not None or not isinstance(parts[0], str):
+        return None
+    return "\n\n".join(text for part in parts if (text := scalar(part)))
 
 
 def _conversation(value: Any) -> list[Message]:
@@ -172,7 +186,7 @@ def _conversation(value: Any) -> list[Message]:
 
 
 def _is_table_of_prompts(source: Source, options: ReadOptions) -> bool:
-    """Return whether this is a Parquet file with prompts and without samples."""
+    """Return whether this is a Parquet file without samples."""
     import pyarrow.parquet as pq
 
     if not source.head.startswith(b"PAR1"):
@@ -180,7 +194,22 @@ def _is_table_of_prompts(source: Source, options: ReadOptions) -> bool:
     with source.seekable() as file:
         names = set(pq.read_schema(file).names)
     outputs = {name for name, _ in options.output_fields} | {"model_response", "predictions"}
-    return not names & outputs and bool(names & {"messages", "conversation", *options.prompt_fields})
+    return not names & outputs
+
+
+def _delimiter(path: Path) -> str | None:
+    """Return what stands between the values of a table of text; None where the name is of none."""
+    name = path.with_suffix("") if path.suffix in COMPRESSED else path
+    return {".csv": ",", ".tsv": "\t"}.get(name.suffix.lower())
+
+
+def _text_rows(source: Source, delimiter: str) -> Iterator[tuple[int, Any]]:
+    for line, row in table_rows(source, delimiter):
+        for name in _STRUCTURED:
+            if isinstance(value := row.get(name), str) and value.lstrip()[:1] in ("[", "{"):
+                with contextlib.suppress(ValueError, RecursionError):
+                    row[name] = json.loads(value)
+        yield line, {name: value or None for name, value in row.items()}
 
 
 def _rows(source: Source) -> Iterator[tuple[int, Any]]:

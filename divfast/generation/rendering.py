@@ -70,6 +70,11 @@ class Format:
             turns[-1] = {**turns[-1], "content": self.prefix + turns[-1]["content"]}
         if self.system is None:
             return turns
+        if turns[0]["role"] in ("system", "developer"):
+            raise DataError(
+                f"the prompt {prompt.id!r} has a system message of its own.",
+                remedy="Leave out --system, or take that message out of the conversation.",
+            )
         return [{"role": "system", "content": self.system}, *turns]
 
     def text(self, prompt: Prompt) -> str:
@@ -204,6 +209,12 @@ def load_tokenizer(model: str, revision: str | None = None, trust_remote_code: b
     from transformers import AutoTokenizer
 
     folder = Path(model)
+    if not folder.is_dir() and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
+        raise ModelError(
+            "its tokenizer cannot be loaded: there is no such folder, and no model on the hub is called so.",
+            where=model,
+            remedy="Check the path.",
+        )
     if folder.is_dir():
         # Asked for here, because transformers makes an empty one of a configuration alone.
         if not (folder / "config.json").exists():

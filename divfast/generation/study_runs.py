@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from divfast.errors import DataError, MetricError, nearest, os_reason
+from divfast.errors import DataError, DivfastError, MetricError, ModelError, nearest, os_reason
 from divfast.generation.generating import Generation, Progress, generate
 from divfast.generation.opening import Engines
 from divfast.generation.sampling import Sampling
-from divfast.generation.task import SUFFIXES
+from divfast.generation.task import SUFFIXES, find_task
 
 _SAMPLING = frozenset(field.name for field in fields(Sampling))
 # What a study may say of generation that is no parameter of the sampler.
 _SETTINGS = ("k", "limit", "engine", "logprobs")
 _ESCAPED = re.compile(r"\[([*?[])\]")
+
+Failure = Callable[[str, DivfastError], None]
 
 
 def generate_study(
@@ -29,6 +31,7 @@ def generate_study(
     data: str | None = None,
     sampling: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    failed: Failure | None = None,
     **settings: Any,
 ) -> Iterator[tuple[str, Generation]]:
     """Draw what the dumps of a study lack, and yield the name of each dump with what was done.
@@ -45,16 +48,21 @@ def generate_study(
         As in `generate`; what is given here goes before what the study says.
     progress : callable, optional
         As in `generate`.
+    failed : callable, optional
+        Called with the name of a dump and why it was not drawn; the others are drawn then. Without it the first one
+        that fails ends the run.
 
     Raises
     ------
     DivfastError
-        Where the study does not say what to load or where to write, or as `generate`.
+        Before anything is drawn, where the study does not say what to load or where to write, or names a task that
+        there is not; or as `generate`.
 
     Notes
     -----
     What a model says of generation goes before what a task says, that before what the study says. A factor of the
-    study that is named like a parameter of the sampler sets it. A model that was loaded stays for its next task.
+    study that is named like a parameter of the sampler sets it. A model that was loaded stays for its next task; one
+    that cannot be loaded is not tried again.
     """
     from divfast.studies.plan import read_study
 
@@ -62,24 +70,56 @@ def generate_study(
     models = _chosen("model", model, study.models)
     tasks = _chosen("task", task, study.tasks)
     given = {name: value for name, value in settings.items() if value is not None}
+    for which in tasks:
+        find_task(_task(study, which))
+    planned = [
+        _Planned(name, which, _output(study, name, which, levels), _said(study, name, which, levels))
+        for name in models
+        for which in tasks
+        for levels in study.settings()
+    ]
+    lacking: dict[str, ModelError] = {}
     with Engines() as engines:
-        for name in models:
-            for which in tasks:
-                for levels in study.settings():
-                    said = _said(study, name, which, levels)
-                    said["sampling"] |= {
-                        key: value for key, value in (sampling or {}).items() if value is not None
-                    }
-                    output = _output(study, name, which, levels)
-                    done = generate(
-                        output=output,
-                        task=_task(study, which),
-                        data=data.replace("{task}", which) if data else None,
-                        engines=engines,
-                        progress=progress,
-                        **{**said, **given},
-                    )
-                    yield str(output), done
+        for one in planned:
+            over = {key: value for key, value in (sampling or {}).items() if value is not None}
+            one.said["sampling"] |= over
+            try:
+                if one.model in lacking:
+                    raise lacking[one.model]
+                _make_folder(one.output.parent)
+                done = generate(
+                    output=one.output,
+                    task=_task(study, one.task),
+                    data=data.replace("{task}", one.task) if data else None,
+                    engines=engines,
+                    progress=progress,
+                    **{**one.said, **given},
+                )
+            except DivfastError as error:
+                if failed is None:
+                    raise
+                if isinstance(error, ModelError):
+                    lacking[one.model] = error
+                failed(str(one.output), error)
+                continue
+            yield str(one.output), done
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A dump that the study is to have, and what it says of it."""
+
+    model: str
+    task: str
+    output: Path
+    said: dict[str, Any]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot be made: {os_reason(error)}.", where=str(folder)) from None
 
 
 def _chosen(kind: str, name: str | None, known: Mapping[str, Any]) -> list[str]:
@@ -105,6 +145,8 @@ def _said(study: Any, model: str, task: str, levels: Mapping[str, str]) -> dict[
     folder = study.folder / str(loaded["model"])
     found: dict[str, Any] = {name: said[name] for name in _SETTINGS if name in said}
     found |= {**said.get("options", {}), **loaded.get("options", {})}
+    if isinstance(lora := found.get("lora"), str) and (study.folder / lora).is_dir():
+        found["lora"] = str(study.folder / lora)
     return {
         "k": 1,
         **found,
@@ -164,9 +206,4 @@ def _output(study: Any, model: str, task: str, levels: Mapping[str, str]) -> Pat
             where=str(study.path),
             remedy="Write dumps: FOLDER/{model}/{task}.jsonl, without * and ?.",
         )
-    path = Path(_ESCAPED.sub(r"\1", str(study.dump(model, task, **levels))))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot be made: {os_reason(error)}.", where=str(path.parent)) from None
-    return path
+    return Path(_ESCAPED.sub(r"\1", str(study.dump(model, task, **levels))))

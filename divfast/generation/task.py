@@ -52,7 +52,7 @@ class Task:
     verify : Mapping
         Keywords of `divfast.verify`, with `verifier` among them; empty where no rule can tell.
     judge : Mapping
-        How the paper had a model judge; empty where it did not.
+        How a model judges: `how`, `against`, `prompt`, `model`; empty where none does.
     stop : tuple of str
         Where samples of a raw prompt end. A chat model ends by itself.
     max_tokens : int
@@ -141,10 +141,32 @@ def find_task(name: str | Path) -> Task:
         raise DataError(f"cannot be read: {os_reason(error)}.", where=str(path)) from None
     except UnicodeDecodeError:
         raise DataError("is not UTF-8 text.", where=str(path)) from None
-    task = Task(path.stem, source=text, **read_keys(text, str(path)))
+    keys = read_keys(text, str(path))
+    if "prompt" in keys.get("judge", {}):
+        keys["judge"] = {**keys["judge"], "prompt": _judge_prompt(keys["judge"], path)}
+    task = Task(path.stem, source=text, **keys)
     if task.verifier is not None:
         _check_verifier(task.verifier, str(path))
     return task
+
+
+def _judge_prompt(judge: Mapping[str, Any], path: Path) -> str:
+    """Return what the judge is asked: a text of the package by its name, or the path of one beside the task."""
+    from divfast.judging.templates import OF_TASKS, find_template
+
+    name = str(judge["prompt"])
+    if OF_TASKS.get(name) == judge["how"]:
+        return name
+    beside = path.parent / name
+    if not beside.is_file():
+        names = [one for one, how in OF_TASKS.items() if how == judge["how"]]
+        raise DataError(
+            f"judge: there is no prompt {name!r} for how: {judge['how']}.",
+            where=str(path),
+            remedy=f"Name one of {', '.join(names)}, or a file beside it.",
+        )
+    find_template(judge["how"], beside)
+    return str(beside)
 
 
 def _check_verifier(name: str, where: str) -> None:

@@ -10,7 +10,12 @@ from divfast.errors import DataError, DivfastError, nearest
 from divfast.generation.conditions import read_conditions
 from divfast.generation.template import Template, Unfit, filled, kind_of
 
-_JUDGE = {"how": ("pair", "score", "checklist"), "against": ("reference", "base"), "model": None}
+_JUDGE = {
+    "how": ("pair", "score", "checklist", "reference"),
+    "against": ("reference", "base"),
+    "prompt": None,
+    "model": None,
+}
 
 
 def read_keys(text: str, where: str) -> dict[str, Any]:
@@ -173,6 +178,12 @@ def _judge(value: Any) -> Mapping[str, Any]:
         choices = _JUDGE[key]
         if choices is not None and one not in choices:
             raise DataError(f"{key} is {' or '.join(choices)}, not {one!r}.")
+        if choices is None:
+            _text(one)
+    if "how" not in given:
+        raise DataError("does not say how.", remedy=f"Say how: {' or '.join(_JUDGE['how'] or ())}.")
+    if "against" in given and given["how"] != "pair":
+        raise DataError("against is for how: pair.", remedy="Leave out against, or say how: pair.")
     return given
 
 

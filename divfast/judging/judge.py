@@ -141,6 +141,7 @@ def open_language_judge(
     base_url: str,
     model: str | None,
     *,
+    usual: str | None = None,
     max_tokens: int = MAX_TOKENS,
     cache: bool = True,
     **options: Any,
@@ -152,7 +153,9 @@ def open_language_judge(
     base_url : str
         Server: ``http://localhost:8000/v1``.
     model : str or None
-        Its name there; None where the server has one only.
+        Its name there; None where the server has one only, or has the `usual` one.
+    usual : str, optional
+        The model to take of several where none is named.
     max_tokens, cache
         As of `LanguageJudge`.
     **options
@@ -164,5 +167,7 @@ def open_language_judge(
         Where no model is named and the server is not there.
     """
     with open_client(base_url, options) as client:
-        model = the_only_one(client.models(), client) if model is None else model
+        if model is None:
+            there = client.models()
+            model = usual if usual is not None and usual in there else the_only_one(there, client)
         yield LanguageJudge(client, model, max_tokens=max_tokens, cache=cache)

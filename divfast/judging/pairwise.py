@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 
 import divfast
-from divfast import _core, engine
+from divfast import engine
 from divfast.deduplicated import check_files
-from divfast.dumps import Progress, block_limits, short_names
-from divfast.errors import DataError, MetricError
+from divfast.dumps import Progress, short_names
+from divfast.errors import MetricError
 from divfast.judging.judge import LanguageJudge, Said
-from divfast.judging.scores import CHECKLIST, checklist_of, facts_of
+from divfast.judging.preference import Preference
+from divfast.judging.sides import Match, Side, read_side, references_as_side
 from divfast.judging.templates import Template, find_template
 from divfast.judging.verdicts import TIE, A, B, pair_verdict
 from divfast.output import write_whole
-from divfast.quality.rewriting import opened, questions_of
-from divfast.quality.verifiers import Question
-from divfast.readers import Blocks, find_dumps, read
+from divfast.quality.rewriting import opened
 from divfast.result import Signature, json_number, run_facts
 from divfast.stats import REPLICATES, bootstrap_intervals, mean_and_std
 
@@ -33,78 +32,6 @@ _WORTH = {A: 1.0, TIE: 0.5, B: 0.0}
 # Questions that are held at a time.
 _TOGETHER = 4096
 _CONVERSE = {A: B, TIE: TIE, B: A}
-
-
-@dataclass
-class Preference:
-    """What a judge said of two dumps, in all.
-
-    Attributes
-    ----------
-    a, b : str
-        Names of the dumps.
-    win_rate : float
-        Mean over prompts of how often the sample of A is preferred, a tie counting one half; NaN where there is no
-        verdict.
-    interval : (float, float)
-        Its 95% bootstrap interval over prompts.
-    prompts, undefined : int
-        Prompts in both dumps, and how many of them have no verdict.
-    pairs, wins, losses, ties, without_verdict : int
-        Pairs of samples; of those with verdicts, how many A wins, loses, and neither: where it wins in one order and
-        loses in the other, the pair is a tie. A pair without a verdict in one order counts in neither.
-    contradicted : int
-        Pairs of which the judge preferred the same place in both orders.
-    shown_first, shown_second, called_tie : int
-        Verdicts by the place of the answer that was preferred.
-    position_bias : float
-        Mean over prompts of the share of the answer shown first among the verdicts that prefer one; 0.5 where the place
-        plays no part.
-    position_interval : (float, float)
-        Its 95% bootstrap interval over prompts.
-    identical : int
-        Pairs of equal texts, ties without having been asked about.
-    malformed, unusable : int
-        Of the different questions, how many were not answered by one verdict; and verdicts that are lacking after the
-        second time.
-    only_a, only_b, different_prompts : int
-        Prompts that one dump alone has; prompts of the same id whose texts differ, of which the judge saw that of A.
-    """
-
-    a: str
-    b: str
-    win_rate: float
-    interval: tuple[float, float]
-    prompts: int
-    undefined: int
-    pairs: int
-    wins: int
-    losses: int
-    ties: int
-    without_verdict: int
-    contradicted: int
-    shown_first: int
-    shown_second: int
-    called_tie: int
-    position_bias: float
-    position_interval: tuple[float, float]
-    identical: int
-    malformed: int
-    unusable: int
-    only_a: int
-    only_b: int
-    different_prompts: int
-    signature: Signature
-    run: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values; NaN is None."""
-        found = dict(self.__dict__)
-        for name in ("win_rate", "position_bias"):
-            found[name] = json_number(found[name])
-        for name in ("interval", "position_interval"):
-            found[name] = [json_number(end) for end in found[name]]
-        return found | {"signature": str(self.signature), "run": found.pop("run")}
 
 
 @dataclass
@@ -132,12 +59,13 @@ class _Pair:
 
 def prefer(
     a: str | Path,
-    b: str | Path,
+    b: str | Path | None,
     judge: LanguageJudge,
     output: str | Path | None = None,
     *,
     pairs: str | int = "first",
     template: str | Path | None = None,
+    gold: str | None = None,
     seed: int = 0,
     memory: int | None = None,
     progress: Progress | None = None,
@@ -148,7 +76,7 @@ def prefer(
     Parameters
     ----------
     a, b : str or Path
-        Dumps; prompts are matched by their ids.
+        Dumps; prompts are matched by their ids. Without `b`, the samples of A are compared with its references.
     judge : LanguageJudge
         See `divfast.judging.judge.open_language_judge`.
     output : str or Path, optional
@@ -158,7 +86,10 @@ def prefer(
         The first sample of A with the first of B; every one with every one; or the first so many, each with the one in
         its own place.
     template : str or Path, optional
-        A file with the question, instead of that of the package.
+        A file with the question, instead of that of the package, or the name of one that is there; with a field
+        ``{reference}`` prompts without one are left out.
+    gold : str, optional
+        The column with the references, instead of ``references`` and ``gold``.
     seed : int
         Of the bootstrap.
     memory, progress, **reading
@@ -185,16 +116,13 @@ def prefer(
             f"must be first, all, or a whole number of at least 1, got {pairs!r}.", where="pairs"
         )
     if output is not None:
-        check_files([a, b], output, None, join=True)
+        check_files([a] if b is None else [a, b], output, None, join=True)
     chosen = find_template("pair", template)
     with engine.use_memory(memory):
-        dumps = [_read(path, memory, reading) for path in (a, b)]
-        match = _Match(dumps[0].questions, dumps[1].questions)
-        if not match.ids:
-            raise DataError(
-                f"no input_id is in both {dumps[0].blocks.name} and {dumps[1].blocks.name}.",
-                remedy="Judge dumps of the same prompts; --id-field names the field that holds the id.",
-            )
+        one = read_side(a, gold, memory, reading)
+        other = references_as_side(one, gold) if b is None else read_side(b, gold, memory, reading)
+        sides = (one, other)
+        match = Match(one, other, chosen, gold)
         judged = _judged(match, pairs, chosen, judge, progress)
         if output is not None:
             path = Path(output)
@@ -205,62 +133,17 @@ def prefer(
 
             write_whole({path: write})
     parts: dict[str, Any] = {"prompts": len(match.ids), "pairs": pairs, **judge.recipe(chosen.digest)}
+    if gold is not None:
+        parts["gold"] = gold
     parts |= {
-        "data": ",".join(dump.print for dump in dumps),
+        "data": ",".join(side.print for side in sides),
         "bs": REPLICATES,
         "rs": seed,
         "v": divfast.__version__,
     }
     return _result(
-        dumps, match, judged, judge, Signature("win_rate", parts), seed, time.perf_counter() - started
+        sides, match, judged, judge, Signature("win_rate", parts), seed, time.perf_counter() - started
     )
-
-
-@dataclass
-class _Dump:
-    blocks: Blocks
-    questions: dict[str, Question]
-    print: str
-
-
-def _read(path: str | Path, memory: int | None, reading: Mapping[str, Any]) -> _Dump:
-    limits = {**block_limits(memory), **reading}
-    blocks = read(find_dumps([path]), columns=["model", "task", CHECKLIST], as_json=True, **limits)
-    questions: dict[str, Question] = {}
-    print_ = 0
-    for block in blocks:
-        print_ = _core.fingerprint(block.text.values, block.text.offsets, block.groups, print_)
-        for question in questions_of(block):
-            if question.id in questions:
-                raise DataError(
-                    f"has several prompts of the input_id {question.id!r}, which cannot be paired.",
-                    where=blocks.name,
-                    remedy="Give every prompt an id of its own, or judge one model and task at a time.",
-                )
-            questions[question.id] = question
-    return _Dump(blocks, questions, f"{print_ >> 32:08x}")
-
-
-class _Match:
-    """The prompts of both dumps."""
-
-    def __init__(self, a: Mapping[str, Question], b: Mapping[str, Question]) -> None:
-        self.ids = [id for id in a if id in b]
-        self.a, self.b = a, b
-        self.different = 0
-        for id in self.ids:
-            prompts = [one for one in (a[id].prompt, b[id].prompt) if one is not None]
-            self.different += len(set(prompts)) > 1
-
-    def prompt(self, id: str) -> str:
-        """Return what the judge is shown: what A says, or B where A says nothing."""
-        for question in (self.a[id], self.b[id]):
-            if question.prompt is not None:
-                return question.prompt
-        raise DataError(
-            f"the record {id!r} has no prompt, and a judge must see one.",
-            remedy="Name its field with --prompt-field, or a file that has the prompts with --prompts.",
-        )
 
 
 def _paired(a: int, b: int, pairs: str | int) -> list[_Pair]:
@@ -270,10 +153,13 @@ def _paired(a: int, b: int, pairs: str | int) -> list[_Pair]:
 
 
 def _judged(
-    match: _Match, pairs: str | int, template: Template, judge: LanguageJudge, progress: Progress | None
+    match: Match, pairs: str | int, template: Template, judge: LanguageJudge, progress: Progress | None
 ) -> list[list[_Pair]]:
     """Return the pairs of every prompt, both orders of each asked about."""
-    judged = [_paired(len(match.a[id].outputs), len(match.b[id].outputs), pairs) for id in match.ids]
+    judged = [
+        _paired(len(match.a[id].outputs), len(match.b[id].outputs), pairs) if match.is_asked(id) else []
+        for id in match.ids
+    ]
     total, done = 2 * sum(map(len, judged)), 0
     prompts: list[str] = []
     waiting: list[_Pair] = []
@@ -294,13 +180,9 @@ def _judged(
         waiting.clear()
 
     for id, mine in zip(match.ids, judged, strict=True):
-        a, b = match.a[id], match.b[id]
-        fields = {
-            "prompt": match.prompt(id) if mine else "",
-            CHECKLIST: checklist_of(a) or checklist_of(b) or "",
-        }
+        fields = match.fields(id) if mine else {}
         for pair in mine:
-            one, other = a.outputs[pair.i], b.outputs[pair.j]
+            one, other = match.a[id].outputs[pair.i], match.b[id].outputs[pair.j]
             pair.identical = one == other
             if not pair.identical:
                 waiting.append(pair)
@@ -312,7 +194,7 @@ def _judged(
     return judged
 
 
-def _lines(match: _Match, judged: Sequence[Sequence[_Pair]]) -> Iterator[str]:
+def _lines(match: Match, judged: Sequence[Sequence[_Pair]]) -> Iterator[str]:
     for id, pairs in zip(match.ids, judged, strict=True):
         for pair in pairs:
             record = {
@@ -327,8 +209,8 @@ def _lines(match: _Match, judged: Sequence[Sequence[_Pair]]) -> Iterator[str]:
 
 
 def _result(
-    dumps: Sequence[_Dump],
-    match: _Match,
+    sides: Sequence[Side],
+    match: Match,
     judged: Sequence[Sequence[_Pair]],
     judge: LanguageJudge,
     signature: Signature,
@@ -357,7 +239,10 @@ def _result(
         if either := of_prompt[A] + of_prompt[B]:
             first[at] = of_prompt[A] / either
     win_interval, first_interval = bootstrap_intervals([wins, first], seed=seed)
-    a, b = short_names([Path(dump.blocks.name) for dump in dumps])
+    if sides[1].are_references:
+        a, b = *short_names([Path(sides[0].name)]), "references"
+    else:
+        a, b = short_names([Path(side.name) for side in sides])
     return Preference(
         a=a,
         b=b,
@@ -379,10 +264,11 @@ def _result(
         identical=counts["identical"],
         malformed=judge.counts["malformed"],
         unusable=counts[None],
-        only_a=len(dumps[0].questions) - len(judged),
-        only_b=len(dumps[1].questions) - len(judged),
+        only_a=len(sides[0].questions) - len(judged),
+        only_b=len(sides[1].questions) - len(judged),
         different_prompts=match.different,
+        without_reference=match.without_reference,
         signature=signature,
         run=run_facts(seconds)
-        | {"dumps": [facts_of(dump.blocks) for dump in dumps], "judge": dict(judge.facts)},
+        | {"dumps": [fact for side in sides for fact in side.facts], "judge": dict(judge.facts)},
     )

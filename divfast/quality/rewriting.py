@@ -71,17 +71,6 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def record_again(question: Question, kept: Iterable[str], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of a prompt as it was, with those of its columns that are to be kept."""
-    record: dict[str, Any] = {"input_id": question.id, "prompt": question.prompt, "outputs": question.outputs}
-    for name in kept:
-        value = question.columns.get(name)
-        value = meta.get(name) if value is None else value
-        if value is not None and value != [None] * len(question.outputs):
-            record[name] = value
-    return record
-
-
 def lines_again(
     block: Samples, questions: Iterable[Question], added: Iterable[Mapping[str, Any]], kept: Sequence[str]
 ) -> Iterator[str]:

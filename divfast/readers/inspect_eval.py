@@ -191,6 +191,14 @@ def _take(reading: Reading, builder: RecordBuilder, fields: Mapping[str, Any], l
     if "finish_reasons" in wanted:
         reasons = [dig(choice, "stop_reason") for choice in fields.nested("output").get("choices") or []]
         columns["finish_reasons"] = reasons if len(reasons) == len(outputs) else None
+    if "messages" in wanted and isinstance(asked, list):
+        columns["messages"] = [
+            {
+                "role": dig(turn, "role"),
+                "content": _attached(message_text(dig(turn, "content")) or "", fields),
+            }
+            for turn in asked
+        ]
     prompt = last_message(asked, "user") or scalar(asked)
     builder.add(
         id,

@@ -71,6 +71,6 @@ def _take(
         last_message(asked, "user") or scalar(asked),
         outputs,
         line=line,
-        columns={"gold": fields.get("target")},
+        columns={"gold": fields.get("target")} | ({"messages": asked} if isinstance(asked, list) else {}),
         key=f"{id}\x1f{task}",
     )

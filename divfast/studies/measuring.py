@@ -207,9 +207,7 @@ def _verified(
     reading = {
         name: options[name] for name in (*_OF_THE_SOURCE, "on_error", "keep_reasoning") if name in options
     }
-    columns = [options[name] for name in ("code_field", "partition", "reward") if options.get(name)]
     settings |= {name: options[name] for name in verify_options() if name in _OF_PROGRAMS and name in options}
-    settings["keep"] = list(dict.fromkeys([*settings.get("keep", ()), *columns]))
     recipe = {
         "verifier": verifier.name,
         "version": verifier.version,

@@ -12,6 +12,7 @@ from typing import Any
 
 from divfast.errors import BackendError, ModelError
 from divfast.generation.engines import Drawn, Request
+from divfast.generation.engines.adapter import adapter_rank
 from divfast.generation.rendering import not_loaded
 from divfast.generation.sampling import Sampling
 
@@ -73,6 +74,8 @@ class Transformers:
                 "an adapter needs the package peft under transformers.",
                 remedy="Install it with pip install peft, or say --engine vllm.",
             )
+        if options.get("lora"):
+            adapter_rank(options["lora"])
         transformers.utils.logging.disable_progress_bar()
         self.sampling = sampling
         self._batch_size = options.get("batch_size") or BATCH_SIZE
@@ -91,10 +94,10 @@ class Transformers:
                 trust_remote_code=trusted,
                 torch_dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             )
-            if options.get("lora"):
-                self._model.load_adapter(options["lora"])
         except Exception as error:  # noqa: BLE001 - whatever a hub, a file or a library raises
             raise not_loaded(model, "the model", error) from None
+        if options.get("lora"):
+            self._add_adapter(options["lora"])
         self._model.to(self._device).eval()
         config = self._model.config
         limit = getattr(config.get_text_config(), "max_position_embeddings", None)
@@ -133,6 +136,12 @@ class Transformers:
         del self._model
         if self._device == "cuda":
             torch.cuda.empty_cache()
+
+    def _add_adapter(self, lora: str) -> None:
+        try:
+            self._model.load_adapter(lora)
+        except Exception as error:  # noqa: BLE001 - whatever peft raises
+            raise not_loaded(lora, "the adapter", error) from None
 
     def _end_tokens(self) -> list[int]:
         named = self._model.generation_config.eos_token_id

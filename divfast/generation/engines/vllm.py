@@ -6,11 +6,12 @@ import contextlib
 import importlib.metadata
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from divfast import env
 from divfast.errors import BackendError, MetricError
 from divfast.generation.engines import Drawn, Request
+from divfast.generation.engines.adapter import adapter_rank, allowed_rank
 from divfast.generation.rendering import not_loaded
 from divfast.generation.sampling import Sampling
 
@@ -22,6 +23,8 @@ OPTIONS = frozenset(
 )
 # Prompts that are under way or wait, in samples: enough that no batch of the engine is ever short of them.
 _AHEAD = 2048
+# Ranks of adapters, where vLLM does not list them.
+_RANKS = (8, 16, 32, 64, 128, 256)
 
 
 @contextlib.contextmanager
@@ -64,6 +67,7 @@ class Vllm:
                 remedy="Install it with pip install 'divfast[generate]', or say --engine transformers.",
             ) from None
         lora = options.get("lora")
+        rank = allowed_rank(adapter_rank(lora), _ranks(), lora) if lora else None
         given = {
             "revision": options.get("revision"),
             "dtype": options.get("dtype"),
@@ -74,6 +78,8 @@ class Vllm:
             "max_num_seqs": options.get("batch_size"),
             "trust_remote_code": options.get("trust_remote_code"),
             "enable_lora": True if lora else None,
+            # The engine is built for it, and refuses a greater one later.
+            "max_lora_rank": rank,
             # A prompt that is taken in pieces has its generator set back, which those of a CPU cannot do.
             "enable_chunked_prefill": False if current_platform.is_cpu() else None,
         }
@@ -87,6 +93,8 @@ class Vllm:
             )
         except Exception as error:  # noqa: BLE001 - it raises many kinds, of many libraries
             raise not_loaded(model, "the model", error) from None
+        if lora:
+            self._add_adapter(lora)
         self.sampling = sampling
         self._logprobs = options.get("logprobs", True)
         self._numbers = itertools.count()
@@ -148,6 +156,14 @@ class Vllm:
         del self._llm
         gc.collect()
 
+    def _add_adapter(self, lora: str) -> None:
+        """Load the adapter at once: with the first request, what is wrong with it would end the engine."""
+        try:
+            self._llm.llm_engine.add_lora(self._lora)
+        except Exception as error:  # noqa: BLE001 - it raises many kinds, of many libraries
+            self.close()
+            raise not_loaded(lora, "the adapter", error) from None
+
     def _add(self, request: Request, seed: int) -> str:
         name = f"{next(self._numbers)}"
         prompt: Any = request.prompt
@@ -181,6 +197,13 @@ class Vllm:
             raise MetricError(
                 f"vLLM refuses the sampling parameters: {' '.join(str(error).split())}."
             ) from None
+
+
+def _ranks() -> tuple[int, ...]:
+    """Return the ranks of adapters that this vLLM can be built for."""
+    from vllm.config import lora
+
+    return get_args(getattr(lora, "MaxLoRARanks", None)) or _RANKS
 
 
 def _drawn(sample: Any) -> Drawn:
