@@ -16,12 +16,10 @@ _SHOWN = 70
 
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP", type=click.Path())
-@click.option(
+@options.choice(
     "--method",
-    type=click.Choice(options.CLUSTER_METHODS),
-    default="threshold",
-    show_default=True,
-    help="threshold: chains of samples that are alike; leader: each sample against the first of every cluster, "
+    options.CLUSTER_METHODS,
+    "threshold: chains of samples that are alike; leader: each sample against the first of every cluster, "
     "in order; kmeans: around means.",
 )
 @click.option(
@@ -39,20 +37,14 @@ _SHOWN = 70
     metavar="K",
     help="Clusters of kmeans. Default: sqrt(n / 2) of n samples.",
 )
-@click.option(
-    "--scope",
-    type=click.Choice(options.CLUSTER_SCOPES),
-    default="prompt",
-    show_default=True,
-    help="Clusters among the samples of each prompt, or among all samples.",
+@options.choice(
+    "--scope", options.CLUSTER_SCOPES, "Clusters among the samples of each prompt, or among all samples."
 )
 @options.encoding
-@click.option(
+@options.choice(
     "--index",
-    type=click.Choice(options.INDEXES),
-    default="auto",
-    show_default=True,
-    help="Among all samples: flat compares all pairs, ivf those that FAISS puts into one list; auto takes ivf past "
+    options.INDEXES,
+    "Among all samples: flat compares all pairs, ivf those that FAISS puts into one list; auto takes ivf past "
     "32,768 different vectors.",
 )
 @click.option(
@@ -75,12 +67,9 @@ _SHOWN = 70
 @options.join
 @options.working
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/samples.parquet (a row a sample: input_id, position, cluster, size, exemplar), "
+@options.output(
+    "DIR",
+    "Write DIR/samples.parquet (a row a sample: input_id, position, cluster, size, exemplar), "
     "DIR/clusters.parquet (a row a cluster, with its exemplar), DIR/groups.parquet and DIR/report.json.",
 )
 @click.option(
@@ -127,7 +116,8 @@ def cluster(
         click.echo(remark, err=True)
     if output is not None:
         found.save(output)
-        click.echo(f"Wrote {output}: samples, clusters, groups, report.json.", err=True)
+        names = ("samples.parquet", "clusters.parquet", "groups.parquet", "report.json")
+        click.echo(render.wrote(output, *names), err=True)
     if partitioned is not None:
         write_partitioned(found, partitioned, list(dumps), **reading)
         click.echo(f"Wrote {partitioned}.", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,22 +12,11 @@ from divfast.cli import options
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option(
-    "-m",
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="SPEC",
-    help="Column of groups.parquet, such as ead or ead@k=4, by default all that both runs have; for dumps NAME or "
-    "NAME:KEY=VALUE,..., by default as in divfast score; repeatable.",
+@options.metrics(
+    "Column of groups.parquet, such as ead or ead@k=4, by default all that both runs have; for dumps NAME or "
+    "NAME:KEY=VALUE,..., by default as in divfast score; repeatable."
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(options.SCOPES),
-    help="Scopes to compare; repeatable. Default: all.",
-)
+@options.scopes("Scopes to compare; repeatable. Default: all.")
 @click.option(
     "--allow",
     multiple=True,
@@ -47,7 +35,7 @@ from divfast.cli import options
 @click.option("--preset", type=click.Choice(options.PRESETS), help="For dumps, as in divfast score.")
 @click.option("--tokenizer", metavar="NAME", help="For dumps, as are all options that follow.")
 @options.plugins
-@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
+@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="As in divfast score.")
 @options.rarefying
 @options.encoding
 @options.programs
@@ -57,12 +45,9 @@ from divfast.cli import options
 @options.reading
 @options.running
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/comparison.json and DIR/pairs.parquet (a row a prompt) instead of printing; with --format, "
+@options.output(
+    "DIR",
+    "Write DIR/comparison.json and DIR/pairs.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
 @options.debug
@@ -96,7 +81,7 @@ def compare(
       divfast compare base.jsonl dpo.jsonl -m ead -m cosine --encoder minilm
     """
     import divfast
-    from divfast.cli import progress, render_compare
+    from divfast.cli import progress, render, render_compare
     from divfast.output import check_folder
 
     if output is not None:
@@ -122,6 +107,6 @@ def compare(
         click.echo(remark, err=True)
     if output is not None:
         comparison.save(output)
-        click.echo(f"Wrote {Path(output, 'comparison.json')} and {Path(output, 'pairs.parquet')}.", err=True)
+        click.echo(render.wrote(output, "comparison.json", "pairs.parquet"), err=True)
     if output is None or form is not None:
         click.echo(render_compare.compare_text(comparison, form or "table"))

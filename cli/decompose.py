@@ -27,14 +27,7 @@ _ROWS = (
 @click.command()
 @click.argument("base", metavar="BASE", type=click.Path())
 @click.argument("model", metavar="MODEL", type=click.Path())
-@click.option(
-    "-m",
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="SPEC",
-    help="NAME or NAME:KEY=VALUE,...; repeatable. Default: cosine and vendi.",
-)
+@options.metrics("NAME or NAME:KEY=VALUE,...; repeatable. Default: cosine and vendi.")
 @click.option(
     "--where",
     metavar="NAME",
@@ -42,13 +35,7 @@ _ROWS = (
     show_default=True,
     help="Field that is true for right samples (see divfast verify).",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(options.PRESETS),
-    default="default",
-    show_default=True,
-    help="As in divfast score.",
-)
+@options.choice("--preset", options.PRESETS, "As in divfast score.")
 @click.option(
     "--at-k",
     type=options.Sizes(),
@@ -103,8 +90,7 @@ def _text(found: Sequence[Decomposition], form: str) -> str:
             for name, (low, high) in ends.items():
                 entry |= {f"{name}_low": low, f"{name}_high": high}
             rows.append(entry)
-        write = flat.as_csv if form == "csv" else flat.as_md
-        return write(list(rows[0]), [list(row.values()) for row in rows])
+        return flat.as_table(form, list(rows[0]), [list(row.values()) for row in rows])
     lines = []
     for own, paired in zip(found[::2], found[1::2], strict=True):
         digits = flat.decimals([own.base_all, own.model_all])

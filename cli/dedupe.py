@@ -16,12 +16,10 @@ _SHOWN = 70
 
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
-@click.option(
+@options.choice(
     "--scope",
-    type=click.Choice(options.DEDUPE_SCOPES),
-    default="pooled",
-    show_default=True,
-    help="Duplicates among all samples of all dumps, or among the samples of each prompt.",
+    options.DEDUPE_SCOPES,
+    "Duplicates among all samples of all dumps, or among the samples of each prompt.",
 )
 @click.option(
     "--threshold",
@@ -32,13 +30,7 @@ _SHOWN = 70
     help="Jaccard similarity of shingles from which two texts are near-duplicates.",
 )
 @click.option("--exact", is_flag=True, help="Only equal texts.")
-@click.option(
-    "--unit",
-    type=click.Choice(options.UNITS),
-    default="chars",
-    show_default=True,
-    help="What a shingle is made of; words suit prose, characters any text.",
-)
+@options.choice("--unit", options.UNITS, "What a shingle is made of; words suit prose, characters any text.")
 @click.option(
     "--shingle",
     type=click.IntRange(1, 1 << 20),
@@ -47,12 +39,10 @@ _SHOWN = 70
     show_default=True,
     help="Units in a shingle; a shorter text is one shingle.",
 )
-@click.option(
+@options.choice(
     "--normalise",
-    type=click.Choice(options.NORMALISATIONS),
-    default="none",
-    show_default=True,
-    help="fold: compare in lower case, with each run of white space as one blank.",
+    options.NORMALISATIONS,
+    "fold: compare in lower case, with each run of white space as one blank.",
 )
 @click.option(
     "--hashes",
@@ -73,12 +63,9 @@ _SHOWN = 70
 @options.join
 @options.working
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="FILE",
-    help="Write a Parquet file with a row for every sample in the order of the dump: input_id, position, cluster, "
+@options.output(
+    "FILE",
+    "Write a Parquet file with a row for every sample in the order of the dump: input_id, position, cluster, "
     "size, kept, exact; and dump where there are several.",
 )
 @click.option(
@@ -133,8 +120,7 @@ def _text(found: Clusters, form: str) -> str:
         return flat.as_json(summary)
     rows = summary["results"]
     if form in ("csv", "md"):
-        write = flat.as_csv if form == "csv" else flat.as_md
-        return write(list(rows[0]), [list(row.values()) for row in rows])
+        return flat.as_table(form, list(rows[0]), [list(row.values()) for row in rows])
     several = len(rows) > 1
     headers = ["prompts", "samples", "exact", "near", "kept", "unique", "unique or near"]
     cells = [

@@ -42,7 +42,7 @@ def _text(found: dict[str, Any]) -> str:
         ["cache", _cache(found["cache"], decimal)],
     ]
     backends = [
-        [metric, *(reason or "works" for reason in places.values())]
+        [metric, *((reason or "works").removeprefix(f"{metric} has ") for reason in places.values())]
         for metric, places in found["backends"].items()
     ]
     packages = [[name, version or "not installed"] for name, version in found["packages"].items()]

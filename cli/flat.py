@@ -20,7 +20,7 @@ def of_report(report: Mapping[str, Any], form: str) -> str:
     if form == "json":
         return as_json(report)
     headers, rows = _columns(report["results"])
-    return as_csv(headers, rows) if form == "csv" else as_md(headers, rows, code=["signature"])
+    return as_table(form, headers, rows, code=["signature"])
 
 
 def _columns(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
@@ -40,6 +40,13 @@ def _columns(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list
                 headers.insert(at, name)
             at = headers.index(name) + 1
     return headers, [[row.get(name) for name in headers] for row in rows]
+
+
+def as_table(
+    form: str, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, code: Sequence[str] = ()
+) -> str:
+    """Return a table as ``csv`` or ``md``."""
+    return as_csv(headers, rows) if form == "csv" else as_md(headers, rows, code=code)
 
 
 def as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -63,7 +63,7 @@ def _overview(everything: dict[str, Any]) -> str:
         ]
         for metric in metrics
     ]
-    headers = ["metric", "parameters", "eats", "presets", "scopes", "unit", "higher is"]
+    headers = ["metric", "parameters", "works on", "presets", "scopes", "unit", "higher is"]
     summaries = [[metric["name"], metric["summary"]] for metric in metrics]
     meanings = render.table(["metric", "what it is"], summaries, wrap=("what it is",))
     if any(metric["from"] != "divfast" for metric in metrics):
@@ -80,7 +80,7 @@ def _page(metric: dict[str, Any]) -> str:
     facts = {
         "parameters": _parameters(metric) or "none",
         "from": metric["from"],
-        "eats": metric["view"],
+        "works on": metric["view"],
         "presets": " ".join(metric["presets"]),
         "scopes": " ".join(metric["scopes"]),
         "per sample": " ".join(metric["per_sample"]) or "no",

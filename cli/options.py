@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# Written out because the modules that hold them import NumPy, and --help must be instant; a test compares.
+# Written out because the modules that hold them import NumPy, and --help must be instant; a test compares. Where an
+# option has a default, it is the first.
 SCOPES = ("prompt", "first", "pooled")
 PRESETS = ("default", "paper")
 BACKENDS = ("auto", "cpu", "cuda", "reference")
@@ -84,27 +85,46 @@ def debug(command: Callable[..., Any]) -> Callable[..., Any]:
         expose_value=False,
         is_eager=True,
         callback=remember,
-        help="Tracebacks of errors.",
+        help="Show tracebacks of errors.",
     )(command)
 
 
 def formats(*names: str) -> Decorator:
     """``--format`` with a choice of `names`; None where it is not given."""
-    return click.option("--format", "form", type=click.Choice(names), help=f"Default: {names[0]}.")
+    return click.option(
+        "--format", "form", type=click.Choice(names), help=f"How to print it. Default: {names[0]}."
+    )
 
 
-on_error = click.option(
-    "--on-error",
-    type=click.Choice(("fail", "skip")),
-    default="fail",
-    show_default=True,
-    help="Stop at a bad record, or leave it out and say so.",
-)
+def choice(flag: str, names: Sequence[str], help: str) -> Decorator:
+    """Give one of several names, of which the first is the default."""
+    return click.option(flag, type=click.Choice(names), default=names[0], show_default=True, help=help)
+
+
+def metrics(help: str) -> Decorator:
+    """``-m``, as often as need be."""
+    return click.option("-m", "--metric", "metrics", multiple=True, metavar="SPEC", help=help)
+
+
+def scopes(help: str) -> Decorator:
+    """``--scope``, as often as need be."""
+    return click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help=help)
+
+
+def output(metavar: str, help: str) -> Decorator:
+    """``-o``: a folder or a file to write."""
+    return click.option("-o", "--output", type=click.Path(), metavar=metavar, help=help)
+
+
+on_error = choice("--on-error", ("fail", "skip"), "Stop at a bad record, or leave it out and say so.")
 threads = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores, or DIVFAST_THREADS."
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads to run on. Default: all cores, or DIVFAST_THREADS.",
 )
 memory = click.option(
-    "--memory", type=Size(), metavar="SIZE", help="About how much to work in, such as 1GB or 512MB."
+    "--memory", type=Size(), metavar="SIZE", help="About how much memory to work in, such as 1GB or 512MB."
 )
 
 
@@ -117,21 +137,21 @@ def rarefying(command: Callable[..., Any]) -> Callable[..., Any]:
             type=Sizes(),
             metavar="K,...",
             default=(),
-            help="Also what is expected on K of each prompt's samples, to compare dumps of unequal K.",
+            help="Also give the value expected on K samples of each prompt, to compare dumps of unequal K.",
         ),
         click.option(
             "--at-n",
             type=Sizes(),
             metavar="N,...",
             default=(),
-            help="The same for the scopes first and pooled: on N rows of the corpus.",
+            help="The same for the scopes first and pooled: the value expected on N samples of the corpus.",
         ),
         click.option(
             "--draws",
             type=click.IntRange(1, 1_000_000),
             metavar="N",
-            help="Random subsets for these, where there is no formula and there are more. Default: 32 of a "
-            "prompt's samples, 8 of a corpus.",
+            help="Random subsets that --at-k and --at-n draw where there is no formula and there are more. Default: "
+            "32 of a prompt's samples, 8 of a corpus.",
         ),
     )
 
@@ -163,7 +183,7 @@ def seed(of: str) -> Decorator:
         metavar="N",
         default=0,
         show_default=True,
-        help=f"Of the {of}.",
+        help=f"Seed of the {of}.",
     )
 
 
@@ -231,9 +251,7 @@ def encoding(command: Callable[..., Any]) -> Callable[..., Any]:
             help="minilm (needs no network), or an encoder of sentence-transformers or transformers, by name "
             "or folder.",
         ),
-        click.option(
-            "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the encoder."
-        ),
+        choice("--dtype", DTYPES, "Precision of the encoder."),
         click.option(
             "--embeddings",
             metavar="FILE",
@@ -253,20 +271,8 @@ def judging(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             help="Classifier of entailment, neutral and contradiction (transformers), by name or folder.",
         ),
-        click.option(
-            "--judge-dtype",
-            type=click.Choice(DTYPES),
-            default="float32",
-            show_default=True,
-            help="Of the judge.",
-        ),
-        click.option(
-            "--judge-engine",
-            type=click.Choice(JUDGE_ENGINES),
-            default="transformers",
-            show_default=True,
-            help="What runs the judge.",
-        ),
+        choice("--judge-dtype", DTYPES, "Precision of the judge."),
+        choice("--judge-engine", JUDGE_ENGINES, "What runs the judge."),
     )
 
 
@@ -280,18 +286,16 @@ def programs_in_samples(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Field that holds the program of every sample. Default: the longest block between fences, else "
             "the whole sample.",
         ),
-        click.option(
+        choice(
             "--continuation",
-            type=click.Choice(CONTINUATION),
-            default="auto",
-            show_default=True,
-            help="Join samples without a fence to their prompt; auto: where that is the beginning of a program.",
+            CONTINUATION,
+            "Join samples without a fence to their prompt; auto: where that is the beginning of a program.",
         ),
         click.option(
             "--stop",
             multiple=True,
             metavar="TEXT",
-            help="Where such samples are cut; repeatable. Default for Python: at what comes after a function.",
+            help="Text at which such samples are cut off; repeatable. Default for Python: what comes after a function.",
         ),
     )
 
@@ -300,28 +304,18 @@ def programs(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where programs are, for metrics over programs, the tokenizer code and --embed code."""
     return together(
         command,
-        click.option(
+        choice(
             "--language",
-            type=click.Choice(LANGUAGES),
-            default="python",
-            show_default=True,
-            help="Of the programs in the samples; auto: what their fences say, else Python.",
+            LANGUAGES,
+            "Language of the programs in the samples; auto: what their fences say, else Python.",
         ),
-        click.option(
+        choice(
             "--parser",
-            type=click.Choice(PARSERS),
-            default="auto",
-            show_default=True,
-            help="auto: Python's own for Python, tree-sitter for other languages.",
+            PARSERS,
+            "What reads them; auto: Python's own parser for Python, tree-sitter for other languages.",
         ),
         programs_in_samples,
-        click.option(
-            "--embed",
-            type=click.Choice(EMBED),
-            default="text",
-            show_default=True,
-            help="What --encoder is given: the samples, or the programs in them.",
-        ),
+        choice("--embed", EMBED, "What --encoder is given: the samples, or the programs in them."),
     )
 
 
@@ -336,12 +330,10 @@ def partitions(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Field with the class of every sample, for metrics such as distinct_k.",
         ),
-        click.option(
+        choice(
             "--partition-scope",
-            type=click.Choice(CLUSTER_SCOPES),
-            default="prompt",
-            show_default=True,
-            help="Whether a label is a class among the samples of its prompt, or the same class everywhere.",
+            CLUSTER_SCOPES,
+            "Whether a label is a class among the samples of its prompt, or the same class everywhere.",
         ),
         click.option(
             "--reward",
@@ -357,12 +349,10 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how work runs; changes no number."""
     return together(
         working(command),
-        click.option(
+        choice(
             "--backend",
-            type=click.Choice(BACKENDS),
-            default="auto",
-            show_default=True,
-            help="Where metrics run; one that is named works or fails.",
+            BACKENDS,
+            "Where metrics run; auto takes what there is, one that is named works or fails.",
         ),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,27 +17,22 @@ _SHOWN_PASSAGES = 20
 
 def _searching(command: Callable[..., Any]) -> Callable[..., Any]:
     """How n-grams are made of training text."""
-    for option in reversed(
-        [
-            click.option(
-                "-n", type=click.IntRange(min=1), metavar="N", help="Tokens in an n-gram. Default: 13."
-            ),
-            click.option("--tokenizer", metavar="NAME", help="See divfast metrics. Default: words."),
-            click.option(
-                "--field",
-                "fields",
-                multiple=True,
-                metavar="NAME",
-                help="Field of the training text that holds texts; repeatable. Default: text, content, messages, "
-                "or all prompts and outputs.",
-            ),
-            options.on_error,
-            options.threads,
-            options.memory,
-        ]
-    ):
-        command = option(command)
-    return command
+    return options.together(
+        command,
+        click.option("-n", type=click.IntRange(min=1), metavar="N", help="Tokens in an n-gram. Default: 13."),
+        click.option("--tokenizer", metavar="NAME", help="See divfast metrics. Default: words."),
+        click.option(
+            "--field",
+            "fields",
+            multiple=True,
+            metavar="NAME",
+            help="Field of the training text that holds texts; repeatable. Default: text, content, messages, or all "
+            "prompts and outputs.",
+        ),
+        options.on_error,
+        options.threads,
+        options.memory,
+    )
 
 
 @click.command()
@@ -112,12 +106,9 @@ class _WithIndex(click.Command):
 @click.option("--passages", is_flag=True, help="List the passages that both share.")
 @options.seed("bootstrap interval")
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/report.json, DIR/documents.parquet and, with --passages, DIR/passages.parquet instead of "
+@options.output(
+    "DIR",
+    "Write DIR/report.json, DIR/documents.parquet and, with --passages, DIR/passages.parquet instead of "
     "printing; with --format, as well.",
 )
 @click.option("--strict", is_flag=True, help="Exit 3 where a document is too short for an n-gram.")
@@ -142,7 +133,7 @@ def overlap(
     Example:
       divfast overlap 'train/*.jsonl.zst' --eval gsm8k.jsonl --eval math.jsonl --passages
     """
-    from divfast.cli import progress
+    from divfast.cli import progress, render
     from divfast.output import check_folder
     from divfast.overlap import overlap as measure
 
@@ -155,7 +146,7 @@ def overlap(
     if output is not None:
         report.save(output)
         names = ["report.json", "documents.parquet", *(["passages.parquet"] if settings["passages"] else [])]
-        click.echo(f"Wrote {', '.join(str(Path(output, name)) for name in names)}.", err=True)
+        click.echo(render.wrote(output, *names), err=True)
     if output is None or form is not None:
         click.echo(_table(report) if form in (None, "table") else _flat(report, str(form)))
     if strict and any(result.undefined for result in report):

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -215,6 +216,12 @@ def _dumps(report: Report, labels: Mapping[str, Sequence[str]], columns: Sequenc
     return table(list(shown), zip(*shown.values(), strict=True), right=("prompts", "samples"), wrap=("file",))
 
 
+def wrote(folder: str, *names: str) -> str:
+    """Return a line that names the files that were written into a folder."""
+    *others, last = (str(Path(folder, name)) for name in names)
+    return f"Wrote {', '.join(others)} and {last}."
+
+
 def bold(text: str) -> str:
     """Return a title, bold where stdout is a terminal."""
     return click.style(text, bold=True) if _styled() else text
@@ -266,9 +273,31 @@ def score_remarks(report: Report) -> list[str]:
         seen = sum(found["programs"] for found in programs)
         lines.append(f"Programs that do not parse: {unparseable:,} of {seen:,} ({unparseable / seen:.1%}).")
     lines += reading_remarks(report.counts, report.run["dumps"])
+    if alone := _of_one_sample(report):
+        of = f" of {' and '.join(alone)}" if report.several else ""
+        lines.append(
+            f"Every prompt{of} has one sample, with nothing to compare it with. If several records are samples of one "
+            "prompt, name the field that they share with --id-field."
+        )
     if undefined := _undefined(report):
         lines.append(f"Undefined: {', '.join(undefined)}.")
     return lines
+
+
+def _of_one_sample(report: Report) -> list[str]:
+    """Return the models of which every prompt has one sample, where a metric compares the samples of a prompt."""
+    compared = [
+        result
+        for result in report
+        if result.scope == "prompt" and not {"labels", "where"} & set(result.signature.parts)
+    ]
+    models, start = [], 0
+    for dump in report.run["dumps"] if compared else ():
+        sizes = report.groups["n"].slice(start, dump["prompts"]).to_numpy()
+        start += dump["prompts"]
+        if len(sizes) and (sizes == 1).all():
+            models.append(str(dump["model"]))
+    return models
 
 
 def reading_remarks(counts: dict[str, int], dumps: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,37 +11,30 @@ from divfast.cli import options
 
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
-@click.option(
-    "-m",
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="SPEC",
-    help="NAME or NAME:KEY=VALUE,...; repeatable. Default: the lexical metrics, and the semantic ones where "
-    "there is an encoder or embeddings, and nli where there is a judge.",
+@options.metrics(
+    "NAME or NAME:KEY=VALUE,...; repeatable. Default: ead, distinct:n=1 and distinct:n=2; with an encoder or "
+    "embeddings cosine and vendi as well, with a judge nli."
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(options.SCOPES),
-    help="The samples of every prompt, the first sample of every prompt together, or all samples together; "
-    "repeatable. Default: prompt and pooled.",
+@options.scopes(
+    "The samples of every prompt, the first sample of every prompt together, or all samples together; "
+    "repeatable. Default: prompt and pooled."
 )
-@click.option(
-    "--preset",
-    type=click.Choice(options.PRESETS),
-    default="default",
-    show_default=True,
-    help="paper reproduces the published code of arXiv 2604.16027, quirks included.",
+@options.choice(
+    "--preset", options.PRESETS, "paper reproduces the published code of arXiv 2604.16027, quirks included."
 )
 @click.option(
     "--tokenizer",
     metavar="NAME",
-    help="See divfast metrics; or a Hugging Face tokenizer by name, folder or file.",
+    help="One that divfast metrics lists, or a Hugging Face tokenizer by name, folder or file. Default: that of each "
+    "metric.",
 )
 @options.plugins
-@click.option("--vocab-size", type=click.IntRange(min=1), metavar="V", help="V of EAD. Default: 50257.")
+@click.option(
+    "--vocab-size",
+    type=click.IntRange(min=1),
+    metavar="V",
+    help="Words that EAD assumes there to be. Default: 50257, or those of a Hugging Face tokenizer.",
+)
 @options.rarefying
 @options.encoding
 @options.programs
@@ -54,12 +46,9 @@ from divfast.cli import options
 @options.seed("bootstrap interval and of random subsets")
 @options.running
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/report.json and DIR/groups.parquet (a row a prompt) instead of printing; with --format, "
+@options.output(
+    "DIR",
+    "Write DIR/report.json and DIR/groups.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
 @click.option(
@@ -113,7 +102,7 @@ def score(
     if output is not None:
         report.save(output)
         names = ["report.json", "groups.parquet", *(["samples.parquet"] if per_sample else [])]
-        click.echo(f"Wrote {' and '.join(str(Path(output, name)) for name in names)}.", err=True)
+        click.echo(render.wrote(output, *names), err=True)
     if output is None or form is not None:
         click.echo(render.score_text(report, form or "table"))
     if strict and any(result.undefined for result in report):

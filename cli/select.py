@@ -24,12 +24,11 @@ _OF = {"all": "all samples", "selected": "selected", "random": "random"}
     required=True,
     help="How many samples: in all, or of every prompt with --scope prompt.",
 )
-@click.option(
+@options.choice(
     "--method",
-    type=click.Choice(options.SELECT_METHODS),
-    default="k_centre",
-    show_default=True,
-    help="Next is the sample farthest from all that were picked, or the one with which the Vendi Score is highest.",
+    options.SELECT_METHODS,
+    "k_centre: next is the sample farthest from all that were picked; vendi: the one with which the Vendi Score of the "
+    "subset is highest.",
 )
 @click.option(
     "--q",
@@ -39,13 +38,7 @@ _OF = {"all": "all samples", "selected": "selected", "random": "random"}
     show_default=True,
     help="Order of the Vendi Score; for --method vendi from 0.5 to 2.",
 )
-@click.option(
-    "--scope",
-    type=click.Choice(options.SELECT_SCOPES),
-    default="pooled",
-    show_default=True,
-    help="N of all samples of all dumps, or N of each prompt's.",
-)
+@options.choice("--scope", options.SELECT_SCOPES, "N of all samples of all dumps, or N of each prompt's.")
 @options.encoding
 @options.reading
 @options.join
@@ -60,12 +53,9 @@ _OF = {"all": "all samples", "selected": "selected", "random": "random"}
 @options.seed("random subsets; the selection does not depend on it")
 @options.running
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="FILE",
-    help="Write the selected samples as JSON Lines, a dump: input_id, prompt, outputs, rank, position, distance or "
+@options.output(
+    "FILE",
+    "Write the selected samples as JSON Lines, a dump: input_id, prompt, outputs, rank, position, distance or "
     "vendi, and the columns of the dump cut alike.",
 )
 @options.debug
@@ -123,9 +113,7 @@ def _text(found: Selection, form: str) -> str:
     if form in ("csv", "md"):
         headers = ["of", "samples", "vendi", "radius", "signature"]
         lines = [[row[name] for name in headers] for row in rows]
-        return (
-            flat.as_csv(headers, lines) if form == "csv" else flat.as_md(headers, lines, code=["signature"])
-        )
+        return flat.as_table(form, headers, lines, code=["signature"])
     cells = []
     for row in rows:
         line = [_OF[row["of"]], f"{row['samples']:,}"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,33 +11,24 @@ from divfast.cli import options
 
 @click.command()
 @click.argument("dumps", nargs=-1, required=True, metavar="DUMP...", type=click.Path())
-@click.option(
+@options.choice(
     "--statistic",
-    type=click.Choice(options.STATISTICS),
-    default=options.STATISTICS[0],
-    show_default=True,
-    help="mean: the cosine of all pairs of a sample of the one and of the other model. nearest: of each sample of the "
-    "row's model and the nearest of the column's.",
+    options.STATISTICS,
+    "mean: mean cosine of all pairs of a sample of the row's model and one of the column's. nearest: of each sample of "
+    "the row's model, the cosine with the nearest of the column's.",
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(options.SCOPES),
-    help="Within every prompt, among the first samples of all prompts, or among all samples; repeatable. Default: "
-    "prompt and pooled.",
+@options.scopes(
+    "Within every prompt, among the first samples of all prompts, or among all samples; repeatable. Default: "
+    "prompt and pooled."
 )
 @options.encoding
 @options.reading
 @options.seed("bootstrap interval")
 @options.working
 @options.formats("table", "json", "csv", "md")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="DIR",
-    help="Write DIR/similarity.json and DIR/prompts.parquet (a row a prompt) instead of printing; with --format, "
+@options.output(
+    "DIR",
+    "Write DIR/similarity.json and DIR/prompts.parquet (a row a prompt) instead of printing; with --format, "
     "as well.",
 )
 @options.debug
@@ -54,7 +44,7 @@ def similarity(
     Example:
       divfast similarity llama.jsonl qwen.jsonl olmo.jsonl --encoder minilm
     """
-    from divfast.cli import progress, render_similarity
+    from divfast.cli import progress, render, render_similarity
     from divfast.model_similarity import similarity as measure
     from divfast.output import check_folder
 
@@ -66,7 +56,6 @@ def similarity(
         click.echo(remark, err=True)
     if output is not None:
         report.save(output)
-        names = ["similarity.json", "prompts.parquet"]
-        click.echo(f"Wrote {' and '.join(str(Path(output, name)) for name in names)}.", err=True)
+        click.echo(render.wrote(output, "similarity.json", "prompts.parquet"), err=True)
     if output is None or form is not None:
         click.echo(render_similarity.similarity_text(report, form or "table"))

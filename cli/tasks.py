@@ -79,7 +79,7 @@ def _text(tasks: list[Task], prompts: list[Prompt | None], *, whole: bool, form:
         for task in tasks
     ]
     if form in ("csv", "md"):
-        return (flat.as_csv if form == "csv" else flat.as_md)(headers, rows)
+        return flat.as_table(form, headers, rows)
     left = [headers.index(name) for name in ("config", "max tokens")]
     kept = [
         ["all" if cell is None and i == 4 else str(cell or "") for i, cell in enumerate(row) if i not in left]

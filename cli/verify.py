@@ -121,7 +121,7 @@ def verify(dumps: tuple[str, ...], join: bool, output: str | None, form: str | N
       labels                               correct, a verdict for every sample
 
     \b
-    Examples:
+    Example:
       divfast verify dump.jsonl --as math -o dump.verified.jsonl
       divfast verify gsm8k.jsonl --as gsm8k --gold answer
       divfast verify samples.jsonl --as code --allow-code-execution --problems HumanEval.jsonl.gz

@@ -36,7 +36,8 @@ py::dict batch_to_dict(JsonlBatch&& batch) {
 py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vector<std::pair<std::string, bool>>& outputs,
                      std::vector<std::string> ids, std::vector<std::string> prompts,
                      std::vector<std::string> qualifiers, std::vector<std::string> carried, bool skip, int threads,
-                     bool texts, std::optional<std::vector<std::string>> all_but) {
+                     bool texts, std::pair<std::string, std::string> joined,
+                     std::optional<std::vector<std::string>> all_but) {
     const py::buffer_info info = data.request();
     JsonlFields fields;
     for (const auto& [name, may_be_text] : outputs) fields.outputs.push_back({name, may_be_text});
@@ -45,6 +46,7 @@ py::list parse_lines(const py::buffer& data, int64_t first_line, const std::vect
     fields.qualifiers = std::move(qualifiers);
     fields.carried = std::move(carried);
     fields.texts = texts;
+    std::tie(fields.first, fields.second) = std::move(joined);
     fields.others = all_but.has_value();
     if (all_but) fields.left_out = std::move(*all_but);
     std::vector<JsonlBatch> batches;
@@ -97,7 +99,8 @@ py::object flags_of(const Array<uint8_t>& values, const Array<int64_t>& offsets,
 void bind_json(py::module_& m) {
     m.def("parse_jsonl", &parse_lines, py::arg("data"), py::arg("first_line"), py::arg("outputs"), py::arg("ids"),
           py::arg("prompts"), py::arg("qualifiers"), py::arg("carried"), py::arg("skip"), py::arg("threads") = 0,
-          py::arg("texts") = true, py::arg("all_but") = py::none());
+          py::arg("texts") = true, py::arg("joined") = std::pair<std::string, std::string>(),
+          py::arg("all_but") = py::none());
     m.def("json_flags", &flags_of, py::arg("values"), py::arg("offsets"), py::arg("bounds"));
     m.def("json_children", &children_of, py::arg("data"), py::arg("allow_nan") = false);
 }

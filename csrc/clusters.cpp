@@ -256,7 +256,7 @@ std::vector<int64_t> medoids(const float* values, int64_t d, const int64_t* memb
             for (const int64_t* row = from; row != to; ++row) {
                 double product = 0;
                 for (int64_t c = 0; c < d; ++c) product += sum[static_cast<size_t>(c)] * static_cast<double>(values[*row * d + c]);
-                // Rows that are the same shall not be told apart by rounding.
+                // The first of equal rows wins, also where rounding has made a later one greater.
                 if (product > greatest + 1e-9 * static_cast<double>(to - from)) greatest = product, out[static_cast<size_t>(i)] = *row;
             }
         }

@@ -8,8 +8,10 @@ namespace {
 class LineParser : private JsonCursor {
   public:
     // Lines are parts of a buffer that ends at `readable`; the samples are no longer than what is left of it.
-    LineParser(const JsonlFields& fields, JsonlBatch& batch, const char* begin, const char* readable, bool checked)
-        : fields_(fields), batch_(batch), buffer_end_(readable), always_checked_(checked) {
+    // With `skip` there may be many faults, and none is worth a second look.
+    LineParser(const JsonlFields& fields, JsonlBatch& batch, const char* begin, const char* readable, bool checked,
+               bool skip)
+        : fields_(fields), batch_(batch), buffer_end_(readable), always_checked_(checked), skip_(skip) {
         if (fields.texts) batch.text.values.resize(static_cast<size_t>(readable - begin) + kCopyStep);
         out_ = batch.text.values.data();
     }
@@ -56,7 +58,7 @@ class LineParser : private JsonCursor {
             object();
             space();
             if (p_ != end_) throw Malformed{"more text after the JSON object."};
-            if (best_output_ < 0) throw Malformed{wrong_type_.empty() ? no_outputs() : wrong_type_};
+            if (best_output_ < 0) throw Malformed{wrong_type_.empty() ? no_outputs(begin, at.end) : wrong_type_};
         } catch (...) {
             restore(mark);
             throw;
@@ -94,10 +96,11 @@ class LineParser : private JsonCursor {
         ++p_;
         const auto self = [](const std::string& s) -> const std::string& { return s; };
         const auto field = [](const OutputField& f) -> const std::string& { return f.name; };
-        best_output_ = best_prompt_ = best_id_ = -1;
+        best_output_ = best_prompt_ = best_id_ = best_second_ = -1;
         single_ = false;
         wrong_type_.clear();
         prompt_.clear();
+        second_.clear();
         identifier_.clear();
         carried_.assign(fields_.carried.size(), Slice{nullptr, nullptr, false});
         qualifiers_.assign(fields_.qualifiers.size(), Slice{nullptr, nullptr, false});
@@ -126,6 +129,13 @@ class LineParser : private JsonCursor {
                     outputs(at, mark);
                 } else if ((at = find_name(fields_.ids, text, n, self)) >= 0 && (best_id_ < 0 || at <= best_id_)) {
                     scalar(at, best_id_, identifier_);
+                } else if (n > 0 && n == fields_.second.size() && std::memcmp(fields_.second.data(), text, n) == 0) {
+                    scalar(0, best_second_, second_);
+                    at = find_name(fields_.prompts, text, n, self);
+                    if (best_second_ == 0 && at >= 0 && (best_prompt_ < 0 || at <= best_prompt_)) {
+                        prompt_ = second_;
+                        best_prompt_ = at;
+                    }
                 } else if ((at = find_name(fields_.prompts, text, n, self)) >= 0 && (best_prompt_ < 0 || at <= best_prompt_)) {
                     scalar(at, best_prompt_, prompt_);
                 } else {
@@ -147,6 +157,10 @@ class LineParser : private JsonCursor {
     }
 
     void store_record() {
+        if (best_prompt_ >= 0 && !second_.empty() && fields_.prompts[static_cast<size_t>(best_prompt_)] == fields_.first) {
+            prompt_.insert(prompt_.end(), {'\n', '\n'});
+            prompt_.insert(prompt_.end(), second_.begin(), second_.end());
+        }
         // Samples that stand one to a line and have no id are told apart by their prompt.
         if (best_id_ < 0 && single_ && best_prompt_ >= 0) {
             identifier_ = prompt_;
@@ -190,10 +204,33 @@ class LineParser : private JsonCursor {
         present.push_back(has);
     }
 
-    std::string no_outputs() const {
+    static void list(std::string& names, const std::string& name) {
+        names += (names.empty() ? "\"" : ", \"") + name + "\"";
+    }
+
+    std::string no_outputs(const char* begin, const char* end) {
         std::string names;
-        for (const OutputField& f : fields_.outputs) names += (names.empty() ? "\"" : ", \"") + f.name + "\"";
-        return "no field with the samples (looked for " + names + ").";
+        for (const OutputField& f : fields_.outputs) list(names, f.name);
+        const std::string there = skip_ ? "" : field_names(begin, end);
+        return "no field with the samples (looked for " + names + ")" + (there.empty() ? "." : "; it has " + there + ".");
+    }
+
+    // The names in a record that has been read without fault. The one that is wanted may be among them.
+    std::string field_names(const char* begin, const char* end) {
+        constexpr int kMost = 20;
+        start(begin, end, buffer_end_);
+        peek();
+        ++p_;
+        std::string names;
+        for (int i = 0; peek() != '}'; ++i) {
+            if (i == kMost) return names + ", ...";
+            const Slice name = key();
+            // As it is written: an escape is no character that would break the line.
+            list(names, std::string(name.begin, name.end));
+            skip_value();
+            if (peek() == ',') ++p_;
+        }
+        return names;
     }
 
     // An id or a prompt: the text of a string, the JSON of anything else, nothing for null.
@@ -279,13 +316,13 @@ class LineParser : private JsonCursor {
     const JsonlFields& fields_;
     JsonlBatch& batch_;
     const char* buffer_end_;
-    bool always_checked_;
+    bool always_checked_, skip_;
     char* out_ = nullptr;  // behind the last sample
-    Bytes prompt_, identifier_;
+    Bytes prompt_, second_, identifier_;
     std::string wrong_type_;
     std::vector<Slice> carried_, qualifiers_;
     std::vector<Other> others_;
-    int best_output_ = -1, best_prompt_ = -1, best_id_ = -1;
+    int best_output_ = -1, best_prompt_ = -1, best_second_ = -1, best_id_ = -1;
     bool single_ = false;
 };
 
@@ -297,7 +334,7 @@ bool is_blank(const char* p, const char* end) {
 int64_t parse_part(const char* p, const char* end, const JsonlFields& fields, bool skip, JsonlBatch& batch) {
     batch.carried.resize(fields.carried.size());
     const bool checked = fields.texts || skip;
-    LineParser parser(fields, batch, p, end, checked);
+    LineParser parser(fields, batch, p, end, checked, skip);
     int64_t line = 0;
     while (p < end) {
         const Line at = checked ? find_line(p, end) : Line{find_byte(p, end, '\n'), false};

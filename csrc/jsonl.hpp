@@ -17,6 +17,8 @@ struct JsonlFields {
     // In order of preference: the first name that a record has is taken.
     std::vector<OutputField> outputs;
     std::vector<std::string> ids, prompts;
+    // A prompt taken from the field `first` goes on, after an empty line, with the text of `second`.
+    std::string first, second;
     // Part of what makes an id: the same id under another task or model is another prompt's.
     std::vector<std::string> qualifiers;
     // Kept as their JSON text.

@@ -1,7 +1,6 @@
 #include "large_spectrum.hpp"
 
-#include <cmath>
-#include <limits>
+#include "ql.hpp"
 
 namespace divfast {
 namespace {
@@ -16,11 +15,6 @@ constexpr int64_t kRows = 4;
 // Elements for which one more thread is worth being waited for.
 constexpr int64_t kShare = 128 * 128;
 
-constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
-// Where the largest element is 1, what is smaller is rounding.
-constexpr double kNothing = 1e-18;
-// QL takes two or three steps for an eigenvalue.
-constexpr int kSteps = 60;
 constexpr int kSpins = 2000;
 
 double sum_of(Lanes x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
@@ -255,17 +249,14 @@ void diagonalise(double* diagonal, double* beside, int64_t m) {
     for (int64_t first = 0; first < m;) {
         int64_t last = first;
         for (; last + 1 < m; ++last) {
-            const double small = kNothing + kEpsilon * (std::abs(diagonal[last]) + std::abs(diagonal[last + 1]));
-            if (beside[last] <= small * small) break;
+            if (is_split(beside[last], diagonal[last], diagonal[last + 1])) break;
         }
         if (last == first || steps++ == kSteps) {
             ++first;
             steps = 0;
             continue;
         }
-        const double root = std::sqrt(beside[first]);
-        const double x = (diagonal[first + 1] - diagonal[first]) / (2.0 * root);
-        const double shift = diagonal[first] - root / (x + std::copysign(std::sqrt(x * x + 1.0), x));
+        const double shift = shift_of(beside[first], diagonal[first], diagonal[first + 1]);
         double cosine = 1.0, sine = 0.0, gamma = diagonal[last] - shift, p = gamma * gamma;
         for (int64_t i = last - 1; i >= first; --i) {
             const double square = beside[i], r = p + square;

@@ -1,7 +1,6 @@
 #include "spectra.hpp"
 
-#include <cmath>
-#include <limits>
+#include "ql.hpp"
 
 namespace divfast {
 namespace {
@@ -11,12 +10,6 @@ namespace {
 constexpr int kLanes = 8;
 typedef double Lanes __attribute__((vector_size(kLanes * sizeof(double))));
 typedef int64_t Mask __attribute__((vector_size(kLanes * sizeof(int64_t))));
-
-constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
-// Where the largest element is 1, what is smaller is rounding.
-constexpr double kNothing = 1e-18;
-// QL takes two or three steps for an eigenvalue.
-constexpr int kSteps = 60;
 
 // Divides matrices by their largest element; one that is not finite becomes zero, and its largest element NaN.
 DIVFAST_CLONES void scale(Lanes* a, int64_t k, Lanes* largest) {
@@ -91,9 +84,7 @@ DIVFAST_CLONES void diagonalise(Lanes* diagonal, Lanes* beside, int64_t k) {
             for (; at < k; ++at) {
                 end = at;
                 while (end + 1 < k) {
-                    const double small =
-                        kNothing + kEpsilon * (std::abs(diagonal[end][lane]) + std::abs(diagonal[end + 1][lane]));
-                    if (beside[end][lane] <= small * small) break;
+                    if (is_split(beside[end][lane], diagonal[end][lane], diagonal[end + 1][lane])) break;
                     ++end;
                 }
                 if (at != first[lane]) steps[lane] = 0;
@@ -105,9 +96,7 @@ DIVFAST_CLONES void diagonalise(Lanes* diagonal, Lanes* beside, int64_t k) {
             if (at == k) continue;
             low = std::min(low, at);
             high = std::max(high, end);
-            const double e = std::sqrt(beside[at][lane]), d = diagonal[at][lane];
-            const double x = (diagonal[at + 1][lane] - d) / (2 * e);
-            shift[lane] = d - e / (x + std::copysign(std::sqrt(x * x + 1), x));
+            shift[lane] = shift_of(beside[at][lane], diagonal[at][lane], diagonal[at + 1][lane]);
             start[lane] = diagonal[end][lane] - shift[lane];
         }
         if (low == k) return;

@@ -239,10 +239,12 @@ def parse_jsonl(
     skip: bool,
     threads: int = 0,
     texts: bool = True,
+    joined: tuple[str, str] = ("", ""),
     all_but: Sequence[str] | None = None,
 ) -> list[_Batch]:
     """Return the records of whole lines as columns, in order; with `skip` bad lines are listed and passed over.
 
+    A prompt from the first of the fields `joined` goes on, after an empty line, with what the second holds.
     Without `texts` the samples are counted and their rows are empty; unless `skip`, strings that no field asks for are
     then not looked into, so that a line can pass here which fails with `texts`.
 

@@ -170,7 +170,7 @@ def _free(entry: Entry, smallest: int) -> bool:
     try:
         metric = parse_spec(entry.signature.metric).metric
     except MetricError:
-        # One of a plug-in that is not here.
+        # A metric of a plug-in that is not loaded here: nothing is known of it.
         return False
     # Fewer than two samples have no pair and leave the mean, unless a preset makes up a number for them.
     return is_its_own_expectation(metric, smallest if "preset" in entry.signature.parts else max(2, smallest))

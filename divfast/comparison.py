@@ -247,7 +247,7 @@ def compare(
     wanted = [check_scope(scope) for scope in scopes or SCOPES]
     (run_a, run_b), scored = open_runs([a, b], metrics, scopes, seed, progress, scoring)
     pairs = Pairs.of(run_a, run_b)
-    # Specs name what dumps are scored for, columns what runs are compared in.
+    # Of dumps, `metrics` has said what to score; of runs that were scored before, it names the columns to compare.
     matched, left_out = match(run_a, run_b, metrics if scored is None else None, wanted)
     check_signatures(matched, allow)
     matched, unequal = equal_sizes(matched, run_a, run_b, pairs)

@@ -9,6 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# Of compression first: they stand outside.
+_SUFFIXES = (
+    *(".gz", ".zst", ".xz"),
+    *(".jsonl", ".json", ".parquet", ".arrow", ".eval", ".csv", ".tsv", ".txt"),
+)
+
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -33,8 +39,8 @@ def total_counts(dumps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def stem(path: Path) -> str:
     """Return the name of a file without the suffixes of formats and compression."""
-    name = path.name
-    for suffix in (".gz", ".zst", ".xz", ".jsonl", ".json", ".parquet", ".arrow", ".eval", ".txt"):
+    name = "stdin" if str(path) == "-" else path.name
+    for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     return name
 

@@ -21,7 +21,7 @@ from divfast.duplicate_clusters import Clusters, Recipe, first_rows, number
 from divfast.errors import DataError, os_reason
 from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Signature, run_facts
-from divfast.samples import Ragged, Samples
+from divfast.samples import Ragged, Samples, samples_or_paths
 
 _LARGEST = 10
 _EXEMPLAR_BYTES = 400
@@ -174,12 +174,10 @@ def _open(
     source: Any, join: bool, memory: int | None, reading: Mapping[str, Any]
 ) -> list[tuple[str | None, Sequence[Path], Iterable[Samples]]]:
     """Return name, files and samples of every dump."""
-    if isinstance(source, Samples):
-        return [(None, (), [source])]
-    items: list[Any] = [source] if isinstance(source, (str, Path)) else list(source)
-    if not items or not all(isinstance(item, (str, Path)) for item in items):
-        return [(None, (), [Samples.from_lists(items)])]
-    paths = find_dumps(items)
+    given = samples_or_paths(source)
+    if isinstance(given, Samples):
+        return [(None, (), [given])]
+    paths = find_dumps(given)
     limits: dict[str, Any] = {"columns": (), **block_limits(memory), **reading}
     parts: list[Sequence[Path]] = [paths] if join else [[path] for path in paths]
     opened = [read(part if join else part[0], **limits) for part in parts]

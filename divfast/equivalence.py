@@ -13,7 +13,7 @@ from divfast.kinds import choice
 Relation = NDArray[np.bool_]
 Classes = NDArray[np.int64]
 
-# What is done with the texts before they are judged.
+# Whether texts are judged alone or behind their prompt.
 CONTEXTS = {"none": TEXTS, "prompt": BEHIND_PROMPT}
 context_kind = choice(*CONTEXTS)
 

@@ -30,7 +30,7 @@ from divfast.registry import Metric
 
 ENTRY_POINTS = "divfast.metrics"
 
-# Held while others' code registers: several threads may ask for the same plugins.
+# Held while a plug-in registers its metrics, since several threads may ask for the same one.
 _LOADING = threading.RLock()
 _ORIGIN: ContextVar[str | None] = ContextVar("divfast_origin", default=None)
 

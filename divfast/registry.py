@@ -112,13 +112,12 @@ class Metric:
     cuda: OnCuda | None = None
     origin: str = BUILT_IN
     applies: Callable[..., Sequence[str]] | None = None
+    paper: Mapping[str, Any] = field(default_factory=dict)
 
     def spelled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the values of all parameters that have a say, the others having these values."""
         names = values if self.applies is None else self.applies(**values)
         return {name: values[name] for name in names}
-
-    paper: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

@@ -174,6 +174,16 @@ class Report:
     def __len__(self) -> int:
         return len(self.results)
 
+    def __repr__(self) -> str:
+        # A line a result; what a dataclass would show is all of its tables.
+        lines = []
+        for result in self.results:
+            named = [name for name in (result.model, result.task) if name and self.several]
+            low, high = result.interval
+            ends = "" if math.isnan(low) else f" [{low:.6g}, {high:.6g}]"
+            lines.append(" ".join([*named, result.scope, result.column, f"{result.value:.6g}{ends}"]))
+        return "\n".join(lines)
+
     def __getitem__(self, key: str | tuple[str, str]) -> Result:
         """Return the result of a metric, or of a (metric, scope); of the first dump where there are several.
 

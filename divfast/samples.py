@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,13 +199,17 @@ class Samples:
         flat: list[str] = []
         groups = np.zeros(len(outputs) + 1, np.int64)
         for i, texts in enumerate(outputs):
-            if isinstance(texts, (str, bytes)) or not all(isinstance(text, str) for text in texts):
+            is_record = isinstance(texts, Mapping)
+            # A generator can be gone through once.
+            row = [] if is_record or not isinstance(texts, Iterable) else list(texts)
+            if is_record or isinstance(texts, (str, bytes)) or not all(isinstance(text, str) for text in row):
+                such_as = ', such as [record["outputs"] for record in records]' if is_record else ""
                 raise DataError(
-                    "must be a list of strings.",
+                    f"must be a list of strings{', and is a record' if is_record else ''}.",
                     where=f"outputs[{i}]",
-                    remedy="Pass one list of strings for each prompt.",
+                    remedy=f"Pass one list of strings for each prompt{such_as}.",
                 )
-            flat.extend(texts)
+            flat.extend(row)
             groups[i + 1] = len(flat)
         g = len(outputs)
         return cls(
@@ -269,3 +274,38 @@ def _concat_columns(parts: Sequence[Mapping[str, pa.Array]]) -> dict[str, pa.Arr
         else:
             out[name] = pa.concat_arrays([column.cast(pa.large_string()) for column in columns])
     return out
+
+
+def samples_or_paths(source: Any) -> Samples | list[str | Path]:
+    """Return what users give as a source: samples in memory, or the paths and patterns of dumps.
+
+    Parameters
+    ----------
+    source : Samples, list of list of str, table, str, Path, or a list of paths
+        A table is whatever Arrow can take: of pyarrow, pandas or polars, as `Samples.from_arrow` reads it.
+
+    Raises
+    ------
+    DataError
+        Where it is something else.
+
+    Examples
+    --------
+    >>> samples_or_paths("runs/*.jsonl"), len(samples_or_paths([["a", "b"], ["c"]]))
+    (['runs/*.jsonl'], 2)
+    """
+    if isinstance(source, Samples):
+        return source
+    if isinstance(source, (str, Path)):
+        return [source]
+    if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
+        return Samples.from_arrow(pa.table(source))
+    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+        raise DataError(
+            f"{type(source).__name__} is nothing that can be scored.",
+            remedy="Give a dump, a table, or a list with one list of strings for each prompt.",
+        )
+    items = list(source)
+    if items and all(isinstance(item, (str, Path)) for item in items):
+        return items
+    return Samples.from_lists(items)

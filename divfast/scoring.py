@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,13 +15,13 @@ import pyarrow as pa
 from divfast import engine
 from divfast.backends import fallback, place
 from divfast.dumps import AllDumps, Progress, block_limits, short_names, tell_apart
-from divfast.errors import DataError, MetricError
+from divfast.errors import DataError, MetricError, nearest
 from divfast.loop import Scored, score_blocks
 from divfast.planning import SEMANTIC_DEFAULT, Plan, make_plan
 from divfast.plugins import load_files
 from divfast.readers import find_dumps, read
 from divfast.result import Report, run_facts
-from divfast.samples import Ragged, Samples
+from divfast.samples import Ragged, Samples, samples_or_paths
 from divfast.scope import one_group
 from divfast.stats import INTERVAL
 from divfast.views.opening import Sources
@@ -71,10 +72,10 @@ def score(
 
     Parameters
     ----------
-    source : str, Path, Samples, list of list of str, or a list of paths
+    source : str, Path, Samples, list of list of str, table, or a list of paths
         What to score: a dump on disk (``-`` is standard input), a pattern such as ``runs/*.jsonl.gz``, several of
-        them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt. May be
-        left out where `embeddings` says it all.
+        them (each becomes rows of its own in the report), or texts in memory, one list of strings a prompt or a table
+        of pyarrow, pandas or polars. May be left out where `embeddings` says it all.
     metrics : sequence of str, optional
         Specs such as ``"ead"`` or ``"vendi:q=2"``. By default the lexical set, the semantic one where there is
         an encoder or embeddings, and ``nli`` where there is a judge.
@@ -183,9 +184,11 @@ def score(
     0.6666666666666666
     """
     started = time.perf_counter()
+    _check_options(reading)
+    metrics, scopes = _one_or_more(metrics), _one_or_more(scopes)
     load_files(plugins)
     with engine.use_threads(threads), engine.use_memory(memory):
-        in_memory = _in_memory(source, embeddings, groups)
+        given = _given(source, embeddings, groups)
         plan = make_plan(
             metrics,
             scopes,
@@ -215,28 +218,26 @@ def score(
                 judge_engine=judge_engine,
             ),
             vocab_size,
-            at_k,
-            at_n,
+            _one_or_more(at_k),
+            _one_or_more(at_n),
             draws,
             per_sample,
             where,
         )
-        if in_memory is not None:
-            if in_memory[1] and any(spec.metric.view != "vectors" for spec in plan.specs):
-                raise MetricError(
-                    "there are only embeddings, no texts.",
-                    remedy="Ask for metrics over vectors, such as cosine.",
-                )
-            scored = [score_blocks(plan, [in_memory[0]], in_memory[0].meta, None, None, None)]
+        if source is None and any(spec.metric.view != "vectors" for spec in plan.specs):
+            raise MetricError(
+                "there are only embeddings, no texts.",
+                remedy="Ask for metrics over vectors, such as cosine.",
+            )
+        if isinstance(given, Samples):
+            scored = [score_blocks(plan, [given], given.meta, None, None, None)]
         else:
-            scored = _score_dumps(plan, source, join, memory, progress, reading)
+            scored = _score_dumps(plan, given, join, memory, progress, reading)
     return _report(plan, scored, metrics, time.perf_counter() - started, several=len(scored) > 1)
 
 
-def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool] | None:
-    """Return samples that need no reading, and whether they have no texts; None where there is a dump to read."""
-    if isinstance(source, Samples):
-        return source, False
+def _given(source: Any, embeddings: Any, groups: Any) -> Samples | list[str | Path]:
+    """Return samples that need no reading, without texts where there are only embeddings, or the paths of dumps."""
     if source is None:
         if embeddings is None or isinstance(embeddings, str):
             raise DataError(
@@ -247,24 +248,32 @@ def _in_memory(source: Any, embeddings: Any, groups: Any) -> tuple[Samples, bool
         g = len(offsets) - 1
         empty = Ragged(np.zeros(0, np.uint8), np.zeros(n + 1, np.int64))
         ids = pa.array([str(i) for i in range(g)], pa.large_string())
-        return Samples(empty, offsets, ids, pa.nulls(g, pa.large_string()), np.arange(n)), True
-    if isinstance(source, (str, Path)):
-        return None
-    items = list(source)
-    if items and all(isinstance(item, (str, Path)) for item in items):
-        return None
-    return Samples.from_lists(items), False
+        return Samples(empty, offsets, ids, pa.nulls(g, pa.large_string()), np.arange(n))
+    return samples_or_paths(source)
+
+
+def _one_or_more(given: Any) -> Any:
+    """Return a list; what stands alone, which is easily done, is a list of one."""
+    return [given] if isinstance(given, (str, int)) else given
+
+
+def _check_options(reading: Mapping[str, Any]) -> None:
+    """Raise as Python does for a keyword that nobody takes: in memory nothing is read, and no one else would."""
+    known = inspect.signature(read).parameters
+    for name in reading:
+        if name not in known:
+            close = nearest(name, [*inspect.signature(score).parameters, *known])
+            raise TypeError(f"score() got an unexpected keyword argument {name!r}. {close}")
 
 
 def _score_dumps(
     plan: Plan,
-    source: Any,
+    sources: Sequence[str | Path],
     join: bool,
     memory: int | None,
     progress: Progress | None,
     reading: Mapping[str, Any],
 ) -> list[Scored]:
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
     paths = find_dumps(sources)
     dumps: list[list[Path]] = [paths] if join else [[path] for path in paths]
     limits = block_limits(memory)
@@ -325,7 +334,8 @@ def _report(
             why = {plan.no_corpus.get(spec.metric.view, "") if spec.metric.corpus else "" for spec in missing}
             told = "".join(f": {reason}" for reason in sorted(filter(None, why)))
             named = " and ".join(spec.given for spec in missing)
-            left_out.append(f"{scope} {named}, which is not defined over a corpus{told}.")
+            are = "is" if len(missing) == 1 else "are"
+            left_out.append(f"{scope} {named}, which {are} not defined over a corpus{told}.")
     if left_out:
         run["left_out"] = " ".join(left_out)
     if plan.per_sample and (

@@ -20,7 +20,7 @@ from divfast.greedy import Picks, Recipe, covering_radius, find_backend, pick
 from divfast.metrics.vendi import vendi
 from divfast.readers import Blocks, find_dumps, read
 from divfast.result import Signature, run_facts
-from divfast.samples import Samples
+from divfast.samples import Samples, samples_or_paths
 from divfast.scope import one_group
 from divfast.selected import Part, Selection
 from divfast.vector_store import VectorStore
@@ -190,12 +190,10 @@ def _open(
     source: Any, join: bool, memory: int | None, reading: Mapping[str, Any]
 ) -> list[tuple[Sequence[Path], Path | None, Iterable[Samples]]]:
     """Return the files of every dump, the one that names it, and its samples."""
-    if isinstance(source, Samples):
-        return [((), None, [source])]
-    items: list[Any] = [source] if isinstance(source, (str, Path)) else list(source)
-    if not items or not all(isinstance(item, (str, Path)) for item in items):
-        return [((), None, [Samples.from_lists(items)])]
-    paths = find_dumps(items)
+    given = samples_or_paths(source)
+    if isinstance(given, Samples):
+        return [((), None, [given])]
+    paths = find_dumps(given)
     dumps: list[list[Path]] = [paths] if join else [[path] for path in paths]
     limits = block_limits(memory)
     return [(dump, dump[0], read(dump if join else dump[0], **limits, **reading)) for dump in dumps]

@@ -207,7 +207,7 @@ def effect_size(differences: Floats, *, seed: int = 0) -> Effect:
     n = len(some)
     above = np.sign(differences) / 2 + 0.5
     mean, std = mean_and_std(differences)
-    # What is left of equal differences by rounding is no spread.
+    # Equal differences may come out a rounding error apart; that is no spread.
     if not std > 1e-12 * np.abs(some).max(initial=0.0):
         std = float("nan")
     d = mean / std

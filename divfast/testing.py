@@ -22,7 +22,7 @@ SPECTRAL = {"rtol": 1e-5, "atol": 1e-9}
 
 WIDTH = 5
 _SLACK = 1e-5
-# Right twice as often as wrong or unknown.
+# Of random classes 0 to 2 and none: right twice as often as wrong or unknown.
 _OR_NONE = {-1: float("nan"), 0: 0.0, 1: 1.0, 2: 1.0}
 _TEXT = "ab \n.é漢👍🏽"
 # Fingerprints are any 64 bits; what takes them for small numbers shall fail here.

@@ -24,7 +24,7 @@ import triton.language as tl
 
 from divfast.errors import BackendError, DataError
 from divfast.kernels import tiles
-from divfast.kernels.tiles import Tile, locate, multiply, wholeness
+from divfast.kernels.tiles import Tile, countable, has_pairs, locate, multiply, wholeness
 
 __all__ = ["join"]
 
@@ -43,10 +43,7 @@ def _join_kernel(
     group = tl.program_id(0) * 0
     for tile in range(tl.program_id(0), tile_count, tl.num_programs(0)):
         group, row, column = locate(tile, group, starts, first_row, BM, BN, GROUP, SYMMETRIC)
-        wanted = row < stop
-        if SYMMETRIC:
-            wanted = wanted & (row < column + BN - 1)
-        if wanted:
+        if has_pairs(row, column, stop, BN, SYMMETRIC):
             s = multiply(
                 left, right, row, column, stop, m, left_stride, right_stride, D, BM, BN, BK, PRECISION, WIDEN
             )
@@ -56,9 +53,7 @@ def _join_kernel(
                 left_finite, right_finite, i, j, row, column, stop, m, BM, SYMMETRIC
             )
             if not whole:
-                counted = (good_i[:, None] > 0) & (good_j[None, :] > 0)
-                if SYMMETRIC:
-                    counted = counted & (i[:, None] < j[None, :])
+                counted = countable(good_i, good_j, i, j, SYMMETRIC)
                 s = tl.where(counted, s, -float("inf"))
             reached = ((s >= tau) & (s > -float("inf"))).to(tl.int32)
             many = tl.sum(reached)

@@ -31,7 +31,7 @@ import triton.language as tl
 
 from divfast.errors import DataError
 from divfast.kernels import tiles
-from divfast.kernels.tiles import Tile, locate, multiply, wholeness
+from divfast.kernels.tiles import Tile, countable, has_pairs, locate, multiply, wholeness
 
 __all__ = ["Pairs", "pairs", "quantiles"]
 
@@ -107,10 +107,7 @@ def _pairs_kernel(
     left_out = tl.program_id(0).to(tl.int64) * 0
     for tile in range(first_tile + tl.program_id(0), last_tile, tl.num_programs(0)):
         group, row, column = locate(tile, group, starts, 0, BM, BN, GROUP, SYMMETRIC)
-        wanted = row < n
-        if SYMMETRIC:
-            wanted = wanted & (row < column + BN - 1)
-        if wanted:
+        if has_pairs(row, column, n, BN, SYMMETRIC):
             s = multiply(
                 left, right, row, column, n, m, left_stride, right_stride, D, BM, BN, BK, PRECISION, WIDEN
             )
@@ -120,9 +117,7 @@ def _pairs_kernel(
                 left_finite, right_finite, i, j, row, column, n, m, BM, SYMMETRIC
             )
             if not whole:
-                counted = (good_i[:, None] > 0) & (good_j[None, :] > 0)
-                if SYMMETRIC:
-                    counted = counted & (i[:, None] < j[None, :])
+                counted = countable(good_i, good_j, i, j, SYMMETRIC)
                 s = tl.where(counted, s, -float("inf"))
                 left_out += BM * BN - tl.sum(counted.to(tl.int32))
 

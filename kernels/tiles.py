@@ -106,6 +106,24 @@ def wholeness(left_finite, right_finite, i, j, row, column, n, m, BM: tl.constex
     return whole, good_i, good_j
 
 
+@triton.jit
+def has_pairs(row, column, n, BN: tl.constexpr, SYMMETRIC: tl.constexpr):
+    """Return whether a tile has a pair: it is not behind the last row nor, of one set, below the diagonal."""
+    there = row < n
+    if SYMMETRIC:
+        there = there & (row < column + BN - 1)
+    return there
+
+
+@triton.jit
+def countable(good_i, good_j, i, j, SYMMETRIC: tl.constexpr):
+    """Return which pairs of a tile are to be counted: of rows that are finite and, of one set, each pair once."""
+    counted = (good_i[:, None] > 0) & (good_j[None, :] > 0)
+    if SYMMETRIC:
+        counted = counted & (i[:, None] < j[None, :])
+    return counted
+
+
 def check(rows: torch.Tensor, others: torch.Tensor | None, mode: str) -> None:
     """Raise where no kernel can take these; reads no value, so waits for no device.
 

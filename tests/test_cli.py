@@ -346,3 +346,9 @@ def test_progress_is_drawn_on_a_terminal_for_long_work(monkeypatch, patience, dr
 def test_progress_is_not_drawn_elsewhere(capfd):
     with progress.bars() as shown:
         assert shown is None
+
+
+def test_a_command_that_is_not_there_is_told_with_those_that_may_be_meant():
+    result = CliRunner().invoke(main, ["scor", "dump.jsonl"])
+    assert result.exit_code == 2
+    assert "No such command 'scor'. Did you mean score" in result.stderr

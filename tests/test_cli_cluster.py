@@ -138,7 +138,8 @@ def test_files_are_written_beside_the_dump(dump, tmp_path):
     folder, written = tmp_path / "run", tmp_path / "p.jsonl"
     result = run("cluster", dump, *vectors(dump), "-o", folder, "--partitioned", written)
     assert result.exit_code == 0 and result.stdout == ""
-    assert result.stderr == f"Wrote {folder}: samples, clusters, groups, report.json.\nWrote {written}.\n"
+    files = ", ".join(str(folder / f"{name}.parquet") for name in ("samples", "clusters", "groups"))
+    assert result.stderr == f"Wrote {files} and {folder / 'report.json'}.\nWrote {written}.\n"
     table = pq.read_table(folder / "samples.parquet").to_pydict()
     assert table["input_id"] == ["a", "a", "a", "b"] and table["cluster"] == [0, 0, 1, 2]
     assert table["size"] == [2, 2, 1, 1] and table["exemplar"] == [True, False, True, True]

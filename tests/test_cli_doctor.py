@@ -35,7 +35,7 @@ def test_doctor(monkeypatch, tmp_path):
     assert set(found["sandbox"]) == {"bwrap", "namespaces", "rlimits"}
     assert found["gpu"]["works"] or found["gpu"]["reason"]
     text = run("doctor").stdout
-    for words in ("ead has no CUDA kernel.", "works", "pip install 'divfast[gpu]'", "2.5 kB in 1 file"):
+    for words in ("no CUDA kernel.", "works", "pip install 'divfast[gpu]'", "2.5 kB in 1 file"):
         assert words in text
 
 

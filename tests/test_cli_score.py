@@ -343,6 +343,22 @@ def test_undefined_values(tmp_path):
     assert result.stdout.count("1 undefined") == 3
 
 
+def test_prompts_of_one_sample_are_told(tmp_path):
+    alone = write(tmp_path / "alone.jsonl", *({"prompt": str(i), "output": "a b"} for i in range(3)))
+    told = "has one sample, with nothing to compare it with."
+    assert f"Every prompt {told}" in run(alone).stderr
+    assert f"Every prompt of alone {told}" in run(alone, BASE).stderr
+    # Nothing is compared within a prompt, or a filter is why there is one.
+    correct = write(tmp_path / "b.jsonl", {"id": 1, "outputs": ["a", "b"], "correct": [True, False]})
+    for args in (
+        [BASE],
+        [alone, "--scope", "pooled"],
+        [correct, "--where", "correct"],
+        [write(tmp_path / "c.jsonl", {"id": 1, "output": "a", "correct": True}), "-m", "accuracy"],
+    ):
+        assert told not in run(*args).stderr
+
+
 def test_embeddings_of_several_dumps(tmp_path):
     dumps = [write(tmp_path / f"{name}.jsonl", {"outputs": ["p", "q"]}) for name in "xy"]
     np.save(tmp_path / "x.npy", np.array([[1, 0], [0, 1]], np.float32))

@@ -15,6 +15,7 @@ import pytest
 
 import divfast
 from divfast.readers import formats
+from divfast.readers.records import ID_FIELDS, OUTPUT_FIELDS, PROMPT_FIELDS
 from divfast.registry import PRESETS, all_metrics
 from divfast.scope import SCOPES
 from divfast.views.tokens import BUILT_IN
@@ -117,6 +118,26 @@ def test_readme_has_every_metric(metric):
 def test_readme_has_every_format():
     written = dict(re.findall(r"^\| `(\S+)` \| (.*) \|$", block("readers"), re.MULTILINE))
     assert written == {name: module.SUMMARY for name, module in formats().items()}, "run make readme"
+
+
+def test_readme_names_the_fields_that_are_known():
+    (paragraph,) = re.findall(r"(?m)^Lines that share an id.*(?:\n.+)*", README)
+    known = [*(name for name, _ in OUTPUT_FIELDS), *PROMPT_FIELDS, *ID_FIELDS]
+    assert [name for name in known if f"`{name}`" not in paragraph] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(path):
+    page = ROOT / path
+    for there, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text("utf-8")):
+        target = page if not there else page.parent / there
+        assert target.exists(), there
+        if anchor:
+            titles = re.findall(r"(?m)^#+ (.*)$", target.read_text("utf-8"))
+            slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert anchor in slugs
 
 
 def test_readme_figures_were_measured():

@@ -72,9 +72,13 @@ def test_a_line_that_is_not_utf8(tmp_path):
 
 
 def test_a_record_without_samples(tmp_path):
-    path = dump(tmp_path, '{"answer": "a"}\n')
+    path = dump(tmp_path, '{"answer": "a", "caf\\u00e9\\n": [{"b": 1}], "c": 2}\n')
     assert refusal(path).startswith('dump.jsonl:1: no field with the samples (looked for "outputs", ')
-    assert refusal(path).endswith(f'"solution").\n{RENAME}')
+    assert refusal(path).endswith(f'"solution"); it has "answer", "caf\\u00e9\\n", "c".\n{RENAME}')
+    many = json.dumps({f"f{i}": i for i in range(100)})
+    assert refusal(dump(tmp_path, many)).endswith(f'"f18", "f19", ....\n{RENAME}')
+    assert refusal(dump(tmp_path, f"[{many}]")).endswith(f'"f18", "f19", ....\n{RENAME}')
+    assert refusal(dump(tmp_path, "{}")).endswith(f'"solution").\n{RENAME}')
 
 
 def test_a_bad_first_line_is_skipped_like_any_other(tmp_path):
@@ -97,11 +101,35 @@ def test_nothing_but_blank_lines(tmp_path):
 def test_a_folder_and_a_file_that_is_not_there(tmp_path):
     (tmp_path / "folder").mkdir()
     assert refusal(tmp_path / "folder") == (
-        "folder: is a folder.\nName the dumps in it, for example with a pattern like DIR/*.jsonl."
+        "folder: is a folder.\nName the dumps in it, for example with a pattern like 'folder/*.jsonl'."
     )
+    for name in ("state.json", "info.json", "data-0.arrow", "notes.md", "more.md"):
+        (tmp_path / "folder" / name).touch()
+    assert "a pattern like 'folder/*.arrow'" in refusal(tmp_path / "folder")
     assert refusal(tmp_path / "none.jsonl") == (
         "none.jsonl: cannot be read: no such file or directory.\nCheck the path and its permissions."
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "what"),
+    [
+        (b"BZh91AY&SY", "a.jsonl.bz2", "is packed by bzip2.\nUnpack it, or pack it with gzip, zstd or xz."),
+        (b"PK\x03\x04abc", "a.zip", "is packed by zip.\nUnpack it, or pack it with gzip, zstd or xz."),
+        (
+            b"prompt,mine\n1,2\n",
+            "a.csv",
+            "is in no format that is known.\nOf a table, name the column with the",
+        ),
+        (
+            b"prompt,mine\n1,2\n",
+            "a.txt",
+            "is in no format that is known.\nForce one with --reader (lighteval,",
+        ),
+    ],
+)
+def test_what_no_reader_takes_says_what_to_do(tmp_path, data, name, what):
+    assert refusal(dump(tmp_path, data, name)).startswith(f"{name}: {what}")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -173,6 +201,7 @@ def test_lone_surrogates_are_replaced_and_counted(tmp_path, name):
         ('[["a"],\n[1]]', 'doc.json:2: "outputs" must be a list of strings, got a number at position 0.'),
         ('[{"outputs": ["a"], "x": NaN}]', "doc.json:1: NaN is not JSON; write null instead."),
         ('[{"outputs": ["a"]}] x', "doc.json:1: more text after the JSON value."),
+        ('["a"]\n["b"]', "doc.json:2: more text after the JSON value.\nPut all into one JSON list, or"),
         ("[]", "doc.json: holds no samples."),
         ("{}", 'doc.json:1: no field with the samples (looked for "outputs"'),
         ('{\n "id": "a",\n', "doc.json:3: ends inside a JSON value; it may be cut off."),

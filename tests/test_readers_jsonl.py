@@ -205,6 +205,19 @@ def test_the_first_bad_line_is_named_and_skipped_ones_are_in_order(tmp_path, thr
     assert [where.split(": ")[0].rsplit(":", 1)[1] for where in blocks.skipped] == ["700", "701", "2500"]
 
 
+@pytest.mark.parametrize("threads", [1, 4, 8])
+def test_lines_are_numbered_alike_on_any_number_of_threads(tmp_path, threads):
+    # The first line makes the windows long enough to be parsed by several threads.
+    rows = [{"outputs": ["x" * 3_000_000]}, *({"outputs": ["y" * 1000]} for _ in range(9000))]
+    rows[7001] = {"none": 1}
+    path = tmp_path / "dump.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    blocks = divfast.read(path, threads=threads, on_error="skip")
+    ids = [id for block in blocks for id in block.ids.to_pylist()]
+    assert ids == [str(line) for line in range(1, 9002) if line != 7002]
+    assert [where.split(": ")[0].rsplit(":", 1)[1] for where in blocks.skipped] == ["7002"]
+
+
 def test_memory_that_is_used_again_is_nobody_elses():
     letters = [chr(ord("a") + i) * 1_000_000 for i in range(8)]
     lines = [json.dumps({"outputs": [text, text[::2]]}).encode() for text in letters]

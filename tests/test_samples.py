@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from divfast import Ragged, Samples
 from divfast.errors import DataError
+from divfast.samples import samples_or_paths
 
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=8)
 
@@ -72,6 +73,30 @@ def test_from_lists():
 def test_from_lists_wants_lists_of_strings(outputs):
     with pytest.raises(DataError, match=r"outputs\[\d\]: must be a list of strings"):
         Samples.from_lists(outputs)
+
+
+def test_records_are_not_taken_for_their_names():
+    with pytest.raises(
+        DataError, match=r'outputs\[0\]: .* is a record\.\n.*\[record\["outputs"\] for record in records\]'
+    ):
+        Samples.from_lists([{"prompt": "p", "outputs": "o"}])
+
+
+def test_a_generator_is_gone_through_once():
+    samples = Samples.from_lists([(text for text in "ab"), ["c"]])
+    assert [samples.outputs(0), samples.outputs(1)] == [["a", "b"], ["c"]]
+
+
+def test_a_source_is_samples_or_paths():
+    table = pa.table({"prompt": ["p", "q"], "outputs": [["a", "b"], ["c"]]})
+    assert samples_or_paths(table).prompts.to_pylist() == ["p", "q"]
+    samples = Samples.from_lists([["a"]])
+    assert samples_or_paths(samples) is samples
+    assert samples_or_paths(f"{name}.jsonl" for name in "ab") == ["a.jsonl", "b.jsonl"]
+    assert len(samples_or_paths([])) == 0
+    for nothing in (5, None, {"prompt": ["p"], "output": ["a"]}):
+        with pytest.raises(DataError, match="nothing that can be scored"):
+            samples_or_paths(nothing)
 
 
 def test_parts_must_fit():

@@ -231,3 +231,21 @@ def test_nothing_is_printed_and_threads_may_share_it(capfd):
 def test_samples_are_taken_as_they_are():
     samples = Samples.from_lists(OUTPUTS, ids=list("wxyz"))
     assert divfast.score(samples, ["ead"]).groups["input_id"].to_pylist() == list("wxyz")
+
+
+def test_one_metric_scope_or_size_needs_no_list():
+    texts = [["a b", "a c"], ["x", "x"]]
+    report = divfast.score(texts, "distinct", scopes="prompt", at_k=1)
+    assert [result.column for result in report] == ["distinct", "distinct@k=1"]
+
+
+def test_a_misspelt_option_is_refused_in_memory_too(tmp_path):
+    for source in ([["a"]], tmp_path / "dump.jsonl"):
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'encoders'\. Did you mean encoder"):
+            divfast.score(source, "ead", encoders="minilm")
+
+
+def test_a_report_shows_a_line_a_result():
+    shown = repr(divfast.score([["a b", "a c"], ["x", "x"]], ["distinct:n=1"]))
+    assert shown.splitlines()[1] == "pooled distinct:n=1 0.666667"
+    assert re.fullmatch(r"prompt distinct:n=1 0\.625 \[0\.5, 0\.75\]", shown.splitlines()[0])

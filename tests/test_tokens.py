@@ -132,3 +132,22 @@ def test_unknown_tokenizer_is_one_sentence():
     pytest.importorskip("tokenizers")
     with pytest.raises(ModelError, match="cannot be had"):
         open_tokenizer("./no-such-folder")
+
+
+def test_a_hub_out_of_reach_is_asked_once(tmp_path, monkeypatch):
+    tokenizers = pytest.importorskip("tokenizers")
+    from divfast.views import hf_tokens
+
+    def never(name):
+        pytest.fail("asked for file after file, each again and again")
+
+    monkeypatch.setattr(hf_tokens, "unreachable", lambda names: OSError("no such host"))
+    monkeypatch.setattr(tokenizers.Tokenizer, "from_pretrained", never, raising=False)
+    with pytest.raises(
+        ModelError, match=r"'whitespce' cannot be had: no such host\.\nDid you mean whitespace"
+    ):
+        open_tokenizer("whitespce")
+    file = tmp_path / "tokenizer.json"
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="a")).save(str(file))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(file))
+    assert open_tokenizer("owner/name").vocab_size == 2

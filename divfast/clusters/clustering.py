@@ -24,7 +24,7 @@ from divfast.duplicate_clusters import number
 from divfast.errors import DataError, MetricError, os_reason
 from divfast.readers import Blocks, find_dumps, read
 from divfast.result import run_facts
-from divfast.samples import Ragged, Samples
+from divfast.samples import Ragged, Samples, samples_or_paths
 from divfast.views import View
 from divfast.views.opening import KINDS, Sources
 from divfast.views.partition import numbers_of
@@ -198,12 +198,10 @@ def _open(
     source: Any, join: bool, memory: int | None, reward: str, reading: Mapping[str, Any]
 ) -> tuple[str | None, Sequence[Path], Iterable[Samples]]:
     """Return name, files and samples of the dump."""
-    if isinstance(source, Samples):
-        return None, (), [source]
-    items: list[Any] = [source] if isinstance(source, (str, Path)) else list(source)
-    if not items or not all(isinstance(item, (str, Path)) for item in items):
-        return None, (), [Samples.from_lists(items)]
-    paths = find_dumps(items)
+    given = samples_or_paths(source)
+    if isinstance(given, Samples):
+        return None, (), [given]
+    paths = find_dumps(given)
     if len(paths) > 1 and not join:
         raise MetricError(
             "several dumps cannot be clustered at once: their prompts may have the same ids.",

@@ -212,7 +212,7 @@ def compression(
     level = checked_level(codec, level)
     g = len(groups) - 1
     out = np.full(g, np.nan)
-    # A blank more for every group is no matter here.
+    # One blank too many for every group, which is nothing in a weight.
     weight = np.diff(rows.offsets[groups]) + np.diff(groups)
     cuts = np.flatnonzero(np.diff(np.cumsum(weight) // _TASK_BYTES, prepend=0)) + 1
     tasks = [(int(a), int(b)) for a, b in pairwise([0, *cuts[cuts < g], g]) if a < b]

@@ -22,7 +22,7 @@ def _entropy(one: Judged, t: float) -> float:
     if not np.isfinite(weights).all():
         return float("nan")
     laplacian = np.diag(weights.sum(axis=1)) - weights
-    # Those of the kernel over its trace; its largest is 1, of the constant vector.
+    # Eigenvalues of the kernel, before they are divided by its trace. The largest is 1, that of the constant vector.
     shares = np.exp(-t * np.linalg.eigvalsh(laplacian))
     shares /= shares.sum()
     shares = shares[shares > 0]

@@ -24,7 +24,7 @@ def _entropy(one: Judged, rule: str, estimator: str, normalized: bool) -> float:
     if not np.isfinite(logprobs).all():
         return float("nan")
     highest = logprobs.max()
-    # In units of the likeliest sample; a class that is next to impossible beside it has mass 0.
+    # Relative to the likeliest sample, so that nothing but a class next to impossible beside it underflows to 0.
     mass = np.bincount(classes, np.exp(logprobs - highest))
     if estimator == "sampled":
         return float(-(highest + np.log(mass[classes])).mean())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import importlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,15 @@ _FORMATS = (
     "olmo",
     "alpaca_eval",
     "tevet",
+    "csv_table",
     "document",
     "jsonl",
     "lines",
 )
+# Of files that may be dumps, the last part.
+_SUFFIXES = (".jsonl", ".json", ".parquet", ".arrow", ".eval", ".csv", ".tsv", ".gz", ".zst", ".xz")
+# What many a program can read, and no reader here.
+_PACKED = {b"BZh": "bzip2", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
 
 
 def formats() -> dict[str, Any]:
@@ -236,13 +242,27 @@ def _recognise(source: Source, known: dict[str, Any]) -> str:
         if module.sniff(source):
             return name
     if source.is_directory:
+        pattern = source.path / f"*{_commonest_suffix(source.path)}"
         raise DataError(
             "is a folder.",
             where=source.name,
-            remedy="Name the dumps in it, for example with a pattern like DIR/*.jsonl.",
+            remedy=f"Name the dumps in it, for example with a pattern like '{pattern}'.",
         )
-    raise DataError(
-        "is in no format that is known.",
-        where=source.name,
-        remedy=f'Force one with --reader ({", ".join(known)}), or write JSON Lines with a field "outputs".',
-    )
+    for magic, packed in _PACKED.items():
+        if source.head.startswith(magic):
+            raise DataError(
+                f"is packed by {packed}.",
+                where=source.name,
+                remedy="Unpack it, or pack it with gzip, zstd or xz.",
+            )
+    remedy = f'Force one with --reader ({", ".join(known)}), or write JSON Lines with a field "outputs".'
+    if source.path.suffix in (".csv", ".tsv"):
+        remedy = "Of a table, name the column with the samples with --outputs-field, and force --reader csv."
+    raise DataError("is in no format that is known.", where=source.name, remedy=remedy)
+
+
+def _commonest_suffix(folder: Path) -> str:
+    """Return what most files of a folder end with that may be dumps, ``.jsonl`` where there are none."""
+    suffixes = Counter(file.suffix for file in folder.iterdir() if file.suffix in _SUFFIXES)
+    # Beside dumps, JSON is mostly what is told of them.
+    return max(suffixes, key=lambda suffix: (suffix != ".json", suffixes[suffix]), default=".jsonl")

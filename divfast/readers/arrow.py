@@ -18,6 +18,7 @@ from divfast.readers.records import (
     QUALIFIERS,
     Reading,
     Records,
+    no_samples,
     note_meta,
 )
 from divfast.samples import Ragged
@@ -34,12 +35,14 @@ class Layout:
     qualifiers: tuple[str, ...] = ()
     carried: dict[str, str] = field(default_factory=dict)
     meta: tuple[str, ...] = ()
+    prompt_goes_on: str | None = None
     others: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """Names of all columns that are read, each once."""
-        named = [self.outputs, self.id, self.prompt, *self.qualifiers, *self.carried.values(), *self.meta]
+        named = [self.outputs, self.id, self.prompt, self.prompt_goes_on, *self.qualifiers]
+        named += [*self.carried.values(), *self.meta]
         named += self.others
         return list(dict.fromkeys(name for name in named if name is not None))
 
@@ -53,12 +56,15 @@ def layout_of(schema: pa.Schema, reading: Reading) -> Layout:
     def first(names: Sequence[str]) -> str | None:
         return next((name for name in names if name in present), None)
 
+    prompt = first(options.prompt_fields)
+    joined, second = options.joined_fields
     carried = {name: first((name, *ALIASES.get(name, ()))) for name in options.wanted}
     return Layout(
         outputs=outputs,
         single=single,
         id=first(options.id_fields),
-        prompt=first(options.prompt_fields),
+        prompt=prompt,
+        prompt_goes_on=second if prompt == joined and second in present else None,
         qualifiers=tuple(
             name for name in QUALIFIERS if name in present and _is_text(schema.field(name).type)
         ),
@@ -82,8 +88,7 @@ def _outputs(schema: pa.Schema, reading: Reading) -> tuple[str, bool]:
             return name, True
         either = " or strings" if may_be_text else ""
         wrong = wrong or f'column "{name}" must hold lists of strings{either}, got {kind}.'
-    names = ", ".join(f'"{name}"' for name, _ in reading.options.output_fields)
-    what = wrong or f"no column with the samples (looked for {names})."
+    what = wrong or no_samples("column", schema.names, reading.options)
     raise DataError(what, where=reading.name, remedy="Name another column with --outputs-field.")
 
 
@@ -101,6 +106,8 @@ def records_of(batch: pa.RecordBatch, layout: Layout, first_row: int, reading: R
     reading.count("null_outputs", values.null_count)
     nothing = pa.nulls(n)
     prompts, has_prompt = labels(batch.column(layout.prompt) if layout.prompt else nothing, reading)
+    if layout.prompt_goes_on:
+        prompts = _going_on(prompts, labels(batch.column(layout.prompt_goes_on), reading)[0])
     ids, has_id = labels(batch.column(layout.id) if layout.id else nothing, reading)
     if layout.single and layout.id is None:
         # Samples that stand one to a row and have no id are told apart by their prompt.
@@ -164,6 +171,13 @@ def _keys(ids: Ragged, qualifiers: list[pa.Array], reading: Reading) -> Ragged:
     return Ragged.from_arrow(
         pc.binary_join_element_wise(ids.to_arrow(), *columns, pa.scalar("\x1f", pa.large_string()))
     )
+
+
+def _going_on(prompts: Ragged, texts: Ragged) -> Ragged:
+    """Return prompts, each with a text behind it where that is not empty."""
+    tapes = [prompts.to_arrow(), pa.scalar("", pa.large_string()), texts.to_arrow()]
+    joined = pc.binary_join_element_wise(*tapes, pa.scalar("\n", pa.large_string()))
+    return Ragged.from_arrow(pc.if_else(pa.array(texts.lengths > 0), joined, prompts.to_arrow()))
 
 
 def flatten(array: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Output files of the OpenAI batch interface and of ``vllm run-batch``; prompts are in the input file."""
+"""Answers of the OpenAI protocol: output files of its batch interface and of ``vllm run-batch``, or as they came."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import Any
 
 from divfast.readers.fields import dig, message_text, scalar
 from divfast.readers.objects import build, expect_list
-from divfast.readers.records import Reading, RecordBuilder, Records
+from divfast.readers.records import Reading, RecordBuilder, Records, first_of, prompt_of
 from divfast.readers.source import Source
 
 NAME = "batch"
-SUMMARY = "OpenAI or vLLM batch output; name the input file with --prompts to have the prompts"
+SUMMARY = (
+    "OpenAI or vLLM batch output, or chat completions; name the input file with --prompts to have the prompts"
+)
 
 
 def sniff(source: Source) -> bool:
-    """Whether the first record answers a request of a batch."""
+    """Whether the first record answers a request of a batch, or is an answer."""
     record = source.first_record
-    return record is not None and {"custom_id", "response"} <= set(record)
+    return record is not None and ({"custom_id", "response"} <= set(record) or _is_answer(record))
+
+
+def _is_answer(record: Mapping[str, Any]) -> bool:
+    # "choices" alone may as well be those that a question offers.
+    return "choices" in record and record.get("object") in ("chat.completion", "text_completion")
 
 
 def records(source: Source, reading: Reading) -> Iterator[Records]:
@@ -27,9 +34,10 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
 
 
 def _take(reading: Reading, builder: RecordBuilder, fields: Mapping[str, Any], line: int | str) -> None:
-    response = fields.get("response")
-    body = dig(response, "body")
-    status = dig(response, "status_code")
+    response = {"body": fields} if _is_answer(fields) else fields.get("response")
+    id = scalar(first_of(fields, ("custom_id", *reading.options.id_fields)))
+    prompt = prompt_of(fields, reading.options)
+    body, status = dig(response, "body"), dig(response, "status_code")
     answered = dig(body, "choices") is not None or dig(body, "output") is not None
     if status not in (200, None) or not answered:
         # Rate limits, refusals by the server, requests that ran out of time: nothing was sampled.
@@ -45,7 +53,7 @@ def _take(reading: Reading, builder: RecordBuilder, fields: Mapping[str, Any], l
         outputs = [_text(choice) for choice in choices]
         columns["finish_reasons"] = [dig(choice, "finish_reason") for choice in choices]
         columns["logprobs"] = [_logprob(choice) for choice in choices]
-    builder.add(scalar(fields.get("custom_id")), None, outputs, line=line, columns=columns)
+    builder.add(id, prompt, outputs, line=line, columns=columns)
 
 
 def ordered(choices: list[Any]) -> list[Any]:

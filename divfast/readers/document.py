@@ -29,6 +29,8 @@ from divfast.readers.records import (
     RecordBuilder,
     Records,
     first_of,
+    no_samples,
+    prompt_of,
 )
 from divfast.readers.source import Source
 
@@ -71,7 +73,9 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
     try:
         names, spans = _children(data, reading)
     except Malformed as bad:
-        reading.fail(bad.what, "Check that the file is whole.", line_of(data, bad.at))
+        is_lines = bad.what.startswith("more text")
+        remedy = 'Put all into one JSON list, or write JSON Lines of records with a field "outputs".'
+        reading.fail(bad.what, remedy if is_lines else "Check that the file is whole.", line_of(data, bad.at))
     for at, (line, value) in enumerate(numbered(data, spans)):
         name = names[at] if names is not None else None
         yield from _record(builder, value, name, at, line, reading)
@@ -113,7 +117,7 @@ def _take(
     options = reading.options
     name_of_outputs, outputs, single = _outputs(fields, reading)
     id = scalar(first_of(fields, options.id_fields)) if name is None else name
-    prompt = scalar(first_of(fields, options.prompt_fields))
+    prompt = prompt_of(fields, options)
     if id is None and single:
         # Samples that stand one to a record and have no id are told apart by their prompt.
         id = prompt
@@ -159,7 +163,6 @@ def _outputs(fields: Mapping[str, Any], reading: Reading) -> tuple[str, list[str
             return name, text_list(value, name), False
         except Malformed as bad:
             wrong = wrong or bad
-    names = ", ".join(f'"{name}"' for name, _ in reading.options.output_fields)
-    raise wrong or Malformed(
-        f"no field with the samples (looked for {names}).", "Name another field with --outputs-field."
-    )
+    if wrong is not None:
+        raise wrong
+    raise Malformed(no_samples("field", fields, reading.options), "Name another field with --outputs-field.")

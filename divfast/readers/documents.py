@@ -26,7 +26,7 @@ from divfast.samples import Ragged
 
 TEXT_FIELDS = ("text", "content")
 CHAT_FIELDS = ("messages", "conversations", "conversation")
-# Where no field holds the whole text, these together are it.
+# Where no field holds the whole text, these are taken together.
 PART_FIELDS = (*PROMPT_FIELDS, "problem", *(name for name, _ in OUTPUT_FIELDS), "answer", "chosen")
 # What an evaluation asks; the first that is there.
 QUESTION_FIELDS = (

@@ -44,13 +44,13 @@ def records(source: Source, reading: Reading) -> Iterator[Records]:
     # Half a block: two windows are read and parsed at a time.
     windows = source.windows(max(1, reading.options.block_bytes // 2))
     for carried, batches in _parsed(windows, reading):
+        first, line = line, line + sum(batch["line_count"] for batch in batches)
         while batches:
             batch = batches.pop(0)
             for at, what in batch["errors"]:
-                reading.bad(line + at, what, _remedy(what))
+                reading.bad(first + at, what, _remedy(what))
             if len(batch["lines"]):
-                yield _records_of(batch, carried, line, reading)
-            line += batch["line_count"]
+                yield _records_of(batch, carried, first, reading)
 
 
 def _parsed(windows: Iterator[memoryview | bytes], reading: Reading) -> Iterator[tuple[list[str], list[Any]]]:
@@ -80,6 +80,7 @@ def _parse(window: memoryview | bytes, reading: Reading, threads: int) -> tuple[
         skip=reading.options.on_error == "skip",
         threads=threads,
         texts=not reading.survey,
+        joined=reading.options.joined_fields,
         all_but=None if reading.survey else reading.options.all_but,
     )
     return carried, batches

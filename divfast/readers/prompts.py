@@ -7,7 +7,7 @@ from typing import Any
 
 from divfast.readers.fields import Malformed, dig, last_message, scalar
 from divfast.readers.objects import each_object
-from divfast.readers.records import Reading, ReadOptions, first_of
+from divfast.readers.records import Reading, ReadOptions, first_of, prompt_of
 from divfast.readers.source import Source
 
 
@@ -53,4 +53,4 @@ def _prompt(fields: Mapping[str, Any], options: ReadOptions) -> str | None:
         prompt = dig(fields, *place)
         if prompt is not None:
             return last_message(prompt, "user") or scalar(prompt)
-    return scalar(first_of(fields, options.prompt_fields))
+    return prompt_of(fields, options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from divfast.errors import DataError
+from divfast.readers.fields import scalar
 from divfast.readers.others import OTHERS, SURROGATE, by_record, inside, json_text
 from divfast.samples import Ragged
 
@@ -28,7 +30,9 @@ OUTPUT_FIELDS = (
     ("solution", True),
 )
 ID_FIELDS = ("input_id", "id", "key", "prompt_id", "custom_id", "task_id", "doc_id")
-PROMPT_FIELDS = ("prompt", "input", "instruction", "question", "query")
+PROMPT_FIELDS = ("prompt", "instruction", "input", "question", "query")
+# Of these two the second is what the first is about, as in the data of Alpaca: together they are the prompt.
+JOINED_FIELDS = ("instruction", "input")
 PER_SAMPLE_FIELDS = ("correct", "scores", "logprobs", "finish_reasons", "partition")
 PER_PROMPT_FIELDS = ("gold", "references", "tests", "entry_point")
 META_FIELDS = ("model", "task")
@@ -37,8 +41,8 @@ QUALIFIERS = (*META_FIELDS, "generator", "model_name")
 # The names that other tools give to columns.
 ALIASES = {"correct": ("passed",), "scores": ("generation_scores",), "finish_reasons": ("finish_reason",)}
 
-
 _LISTED = 1000
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class ReadOptions:
     def prompt_fields(self) -> tuple[str, ...]:
         """Names under which to look for the prompt."""
         return (self.prompt_field,) if self.prompt_field else PROMPT_FIELDS
+
+    @property
+    def joined_fields(self) -> tuple[str, str]:
+        """Names of a field that holds a prompt, and of one whose text it goes on with."""
+        return ("", "") if self.prompt_field else JOINED_FIELDS
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -336,6 +345,32 @@ def note_meta(reading: Reading, name: str, value: str) -> None:
 def first_of(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
     """Return the first value that is there and not null."""
     return next((value for name in names if (value := columns.get(name)) is not None), None)
+
+
+def no_samples(kind: str, there: Iterable[str], options: ReadOptions) -> str:
+    """Return a sentence that no field or column is known to hold the samples, and which there are."""
+    looked_for = ", ".join(f'"{name}"' for name, _ in options.output_fields)
+    names = [json.dumps(name, ensure_ascii=False) for name in there]
+    shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+    has = f"; it has {shown}." if shown else "."
+    return f"no {kind} with the samples (looked for {looked_for}){has}"
+
+
+def prompt_of(fields: Mapping[str, Any], options: ReadOptions) -> str | None:
+    """Return the prompt of a record.
+
+    Examples
+    --------
+    >>> prompt_of({"instruction": "Translate.", "input": "Ja."}, ReadOptions())
+    'Translate.\\n\\nJa.'
+    """
+    name = next((name for name in options.prompt_fields if fields.get(name) is not None), None)
+    if name is None:
+        return None
+    prompt = scalar(fields[name])
+    first, second = options.joined_fields
+    more = scalar(fields.get(second)) if name == first else None
+    return f"{prompt}\n\n{more}" if more else prompt
 
 
 def _as_they_are(values: Sequence[Any]) -> pa.Array:

@@ -69,7 +69,7 @@ class AnswersView:
             answer = np.where(known, keys.astype(np.int64), -1)
         if (column := samples.per_sample.get(self.scores)) is not None:
             score = _numbers(column, self.scores)
-        # Of each column by itself, so that blocks of any size give the same.
+        # A print of each column, not one of all: then blocks of any size give the same.
         for i, values in enumerate((correct, answer, score)):
             if values is not None:
                 self._prints[i] = zlib.crc32(np.ascontiguousarray(values).tobytes(), self._prints[i])
@@ -84,7 +84,8 @@ def verdicts(samples: Samples, name: str) -> NDArray[np.float64]:
     DataError
         Where there is no such column, or it holds something else.
     """
-    column = _found(samples, name, "Make one with divfast verify, or name the column of verdicts.")
+    remedy = "Make one with divfast verify, or name the column of verdicts with --correct-field or --where."
+    column = _found(samples, name, remedy)
     if pa.types.is_boolean(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type):
         values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:

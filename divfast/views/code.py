@@ -18,7 +18,7 @@ from divfast import _core
 from divfast.errors import DataError, MetricError, nearest
 from divfast.samples import Ragged, Samples
 
-# What opens a fence of markdown with each language.
+# The words behind an opening fence of markdown that stand for each language.
 TAGS = {
     "python": ("python", "py", "python3", "py3"),
     "javascript": ("javascript", "js", "jsx", "mjs", "node"),

@@ -16,10 +16,10 @@ from divfast.samples import Ragged
 from divfast.views.code import LANGUAGES
 from divfast.views.trees import Programs, Trees
 
-# What only says where a node begins and ends, and may be left out or doubled without another meaning.
+# Tokens that only say where a node begins and ends: the tree has that already, and more or fewer of them mean nothing.
 _PUNCTUATION = frozenset("()[]{},;:'\"")
-# At what is no program, the search for a way to go on takes time and memory that grow with the square of its length:
-# this much takes at most about ten seconds and a gigabyte, and a program as long some hundredths of a second.
+# Where a text is no program, recovering from errors takes time and memory that grow with the square of its length: for
+# this length at most about ten seconds and a gigabyte. A program of this length takes some hundredths of a second.
 LONGEST = 1 << 15
 _INNER, _LEAF, _IDENTIFIER, _TOKEN = range(4)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from divfast.errors import ModelError, nearest
 from divfast.samples import Ragged, Samples
+from divfast.views.models import unreachable
 
 _TEXTS_AT_ONCE = 4096
 
@@ -76,12 +77,25 @@ def _load(name: str) -> Any:
             return Tokenizer.from_file(str(file))
         if path.exists():
             return _converted(name)
-        return Tokenizer.from_pretrained(name)
+        return _from_hub(name, Tokenizer)
     except Exception as error:  # noqa: BLE001 - the library raises bare Exception
         raise ModelError(
             f"tokenizer {name!r} cannot be had: {str(error).splitlines()[0].rstrip('.')}.",
             remedy=f"{nearest(name, [*BUILT_IN, *CODE])} A folder or file of a Hugging Face tokenizer will do as well.",
         ) from None
+
+
+def _from_hub(name: str, library: Any) -> Any:
+    """Return a tokenizer of the Hub, or of its local cache where the Hub is out of reach."""
+    from huggingface_hub import try_to_load_from_cache
+
+    away = unreachable([name])
+    if away is None:
+        return library.from_pretrained(name)
+    cached = try_to_load_from_cache(name, "tokenizer.json")
+    if not isinstance(cached, str):
+        raise away
+    return library.from_file(cached)
 
 
 def _converted(name: str) -> Any:

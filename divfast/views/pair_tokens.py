@@ -13,7 +13,8 @@ from divfast.errors import ModelError
 from divfast.views.models import quiet
 
 _TEXTS_AT_ONCE = 4096
-# Two texts of other lengths and words, whichever comes first; any tokenizer makes something else of each.
+# Pairs in which the first is longer, the second is longer, and both are equal, all of other words: what holds for these
+# is taken to hold for all.
 _PROBES = (("one two three", "four."), ("A.", "a longer text, of 2 parts"), ("x y", "x y"))
 
 Ids = NDArray[np.int32]
@@ -96,7 +97,7 @@ def _split(pair: list[int], types: list[int] | None, a: list[int], b: list[int])
             parts = (slice(0, start), slice(end, second), slice(second + len(b), None))
             before, between, after = (np.array(pair[part], np.int32) for part in parts)
             kinds = None
-            # Where all are alike the model has none, or need not be told.
+            # Where all are 0 the model has no types of tokens, or takes these by itself.
             if types is not None and any(types):
                 one, two = types[start : start + 1], types[second : second + 1]
                 given = (types[parts[0]], one, types[parts[1]], two, types[parts[2]])
@@ -178,7 +179,7 @@ def _bare(tokenizer: Any, texts: list[str]) -> list[list[int]]:
         with quiet():
             found: list[list[int]] = tokenizer(texts, add_special_tokens=False, truncation=False)["input_ids"]
             return found
-    # Straight from the library behind it: what is wrapped around takes as long again.
+    # Straight to the library below: the wrapper around it takes as long again.
     fast.no_truncation()
     fast.no_padding()
     return [encoded.ids for encoded in fast.encode_batch_fast(texts, add_special_tokens=False)]

@@ -66,7 +66,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     JsonlFields fields;
     fields.outputs = {{"outputs", false}, {"output", true}, {"a.b", true}};
     fields.ids = {"id", "i"};
-    fields.prompts = {"prompt"};
+    fields.prompts = {"prompt", "p", "c"};
+    fields.first = "p";
+    fields.second = "c";
     fields.qualifiers = {"task"};
     fields.carried = {"gold", "c"};
     fields.texts = !(options & 2);
