@@ -35,7 +35,7 @@ replace = output.Path.replace
 if where == "scored":
     cells.pq.write_table = lambda table, path: stay(path)
 elif where == "verified":
-    verified._records = lambda *_: stay()
+    verified.lines_again = lambda *_: stay()
 else:
     # When the first tables are in their places and others are not.
     output.Path.replace = lambda self, path: stay() if path.suffix == ".md" else replace(self, path)
