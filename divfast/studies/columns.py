@@ -93,6 +93,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "mv_gain": "majority - accuracy_at_1; misleading where the first sample is no random one",
         "gain_over_mean": "majority - accuracy: what voting adds to a sample drawn at random",
         "prompts": _PROMPTS,
+        "undefined": "prompts on which a value lacks, for want of a verdict",
     },
     "correlation": {
         "task": _TASK,

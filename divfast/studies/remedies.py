@@ -13,13 +13,16 @@ from divfast.studies.plan import Study
 # What stands behind a flag in a remedy is its value where it is in quotes, a number, or one of these.
 _VALUES = (
     *("skip", "fail", "minilm", "code", "always", "never", "auto", "cpu", "cuda", "pooled"),
-    *("regex", "ifeval", "labels", "transformers", "vllm", "paper", "default"),
+    *("regex", "ifeval", "labels", "transformers", "vllm", "paper", "default", "NAME"),
 )
 _FLAG = re.compile(rf"--([a-z][a-z-]*)(?: ('[^']*'|[\d.]*\d|(?:{'|'.join(_VALUES)})\b))?")
 # Flags of other names than the keyword that they set.
 _NAMES = {"plugin": "plugins"}
 _COMMANDS = {
     "with divfast verify": "with tasks.{task}.verify",
+    # What a study has no key for.
+    " or --where": "",
+    ", or a file that has it for every id with --problems FILE": "",
     "the column of verdicts": "the column of verdicts with tasks.{task}.verify: {{as: labels, labels: NAME}}",
 }
 
@@ -52,10 +55,9 @@ def translated(study: Study, task: str, remedy: str, *, verifying: bool) -> str:
             return found[0]
         return f"{keys[name]}: {found[2]}" if found[2] else keys[name]
 
-    said = _FLAG.sub(key, remedy)
     for command, words in _COMMANDS.items():
-        said = said.replace(command, words.format(task=task))
-    return said
+        remedy = remedy.replace(command, words.format(task=task))
+    return _FLAG.sub(key, remedy)
 
 
 def _keys(study: Study, task: str, *, verifying: bool) -> dict[str, str]:
