@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from divfast.sandbox.pool import Outcome, Worker, _children
 from divfast.sandbox.ways import Limits, why_not
+from divfast.sandbox.worker import Outcome, Worker, _children
 
 LIMITS = Limits(seconds=0.3, memory=160 << 20, processes=16)
 LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\ndef need(r):\n    if r < 0: raise OSError(1, '')\n"
