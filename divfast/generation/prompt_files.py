@@ -23,6 +23,7 @@ from divfast.readers.records import (
     Reading,
     ReadOptions,
     first_of,
+    prompt_of,
 )
 from divfast.readers.source import Source
 
@@ -149,25 +150,18 @@ def _take(record: Mapping[str, Any], options: ReadOptions, number: int) -> Promp
         else:
             text = next((value for path in _TEXTS if isinstance(value := dig(record, *path), str)), None)
     if text is None:
-        value = _instruction(record, options) or first_of(record, options.prompt_fields)
+        value = first_of(record, options.prompt_fields)
         if isinstance(value, list):
             messages = _conversation(value)
-            value = messages[-1]["content"]
-        text = scalar(value)
+            text = messages[-1]["content"]
+        else:
+            text = prompt_of(record, options)
     if text is None:
         return None
     id = scalar(first_of(record, options.id_fields))
     known = {"body", "conversation", "method", "url", *options.id_fields, *options.prompt_fields, *OF_PROMPTS}
     columns = {name: record[name] for name in record if name not in known and name not in OF_SAMPLES}
     return Prompt(str(number) if id is None else id, text, messages, columns)
-
-
-def _instruction(record: Mapping[str, Any], options: ReadOptions) -> str | None:
-    """Return an instruction with what it is about, as the data of Alpaca have them: together they are the prompt."""
-    parts = [record.get(name) for name in ("instruction", "input")]
-    if options.prompt_field is not None or record.get("prompt") is not None or not isinstance(parts[0], str):
-        return None
-    return "\n\n".join(text for part in parts if (text := scalar(part)))
 
 
 def _conversation(value: Any) -> list[Message]:
