@@ -12,34 +12,15 @@ import pytest
 from divfast.errors import BackendError, MetricError
 from divfast.sandbox import ways
 from divfast.sandbox.ways import Limits, find_way, why_not
-from divfast.sandbox.worker import Outcome, Worker, _children
+from divfast.sandbox.worker import Outcome, Worker
+from sandboxes import CLOSED, check_hostile, kept, processes, run
 
 LIMITS = Limits(seconds=0.3, memory=160 << 20, processes=16)
-CLOSED = ("bwrap", "namespaces")
 
 
 @pytest.fixture(scope="module", params=CLOSED)
 def worker(request):
-    """A sandbox, the same one for many programs."""
-    if reason := why_not(request.param):
-        pytest.skip(f"{request.param}: {reason}")
-    worker = Worker(request.param, LIMITS, 7)
-    yield worker
-    worker.stop()
-
-
-def run(worker, program, tests="ok = 1"):
-    return worker.run([("program", program), ("tests", tests)])
-
-
-def processes(worker):
-    """Return the processes in a sandbox, as the host sees them."""
-    found = []
-    ahead = _children(worker._process.pid)
-    while ahead:
-        found.append(ahead.pop())
-        ahead += _children(found[-1])
-    return found
+    yield from kept(request.param, LIMITS)
 
 
 # Each would pass if it did what it is for and nothing held it off.
@@ -129,19 +110,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile(worker, name):
-    program, error = HOSTILE[name]
-    begun = time.monotonic()
-    outcome = run(worker, program)
-    assert not outcome.passed
-    assert outcome.error
-    assert error is None or outcome.error == error
-    assert time.monotonic() - begun < LIMITS.wall + 30
-    # What it did has no bearing on the next, which also finds an empty folder.
-    after = run(
-        worker, "import os\nassert os.listdir('.') == [] and os.getcwd() == '/tmp'\nopen('a', 'w').write('b')"
-    )
-    assert after == Outcome(True)
-    assert len(processes(worker)) == 1
+    check_hostile(worker, *HOSTILE[name], LIMITS)
 
 
 CHEATS = {

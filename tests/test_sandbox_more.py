@@ -4,24 +4,17 @@ import time
 
 import pytest
 
-from divfast.sandbox.ways import Limits, why_not
-from divfast.sandbox.worker import Outcome, Worker, _children
+from divfast.sandbox.ways import Limits
+from divfast.sandbox.worker import Outcome
+from sandboxes import CLOSED, check_hostile, kept, run
 
 LIMITS = Limits(seconds=0.3, memory=160 << 20, processes=16)
 LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\ndef need(r):\n    if r < 0: raise OSError(1, '')\n"
 
 
-@pytest.fixture(scope="module", params=("bwrap", "namespaces"))
+@pytest.fixture(scope="module", params=CLOSED)
 def worker(request):
-    if reason := why_not(request.param):
-        pytest.skip(f"{request.param}: {reason}")
-    worker = Worker(request.param, LIMITS, 6)
-    yield worker
-    worker.stop()
-
-
-def run(worker, program, tests="ok = 1"):
-    return worker.run([("program", program), ("tests", tests)])
+    yield from kept(request.param, LIMITS)
 
 
 # Each would pass if nothing held it off; an error that is not named may be any.
@@ -104,14 +97,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile(worker, name):
-    program, error = HOSTILE[name]
-    begun = time.monotonic()
-    outcome = run(worker, program)
-    assert not outcome.passed
-    assert error is None or outcome.error == error
-    assert time.monotonic() - begun < LIMITS.wall + 30
-    assert run(worker, "import os\nassert os.listdir('.') == []\nopen('a', 'w').write('b')") == Outcome(True)
-    assert all(_children(one) == [] for one in _children(worker._process.pid))
+    check_hostile(worker, *HOSTILE[name], LIMITS)
 
 
 def test_nothing_stays_in_shared_memory(worker):

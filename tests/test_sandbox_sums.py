@@ -4,21 +4,16 @@ import time
 
 import pytest
 
-from divfast.sandbox.ways import Limits, why_not
-from divfast.sandbox.worker import Outcome, Worker
+from divfast.sandbox.ways import Limits
+from divfast.sandbox.worker import Outcome
+from sandboxes import CLOSED, kept
 
-CLOSED = ("bwrap", "namespaces")
 LIMITS = Limits(seconds=0.5, memory=256 << 20, processes=16)
 
 
 @pytest.fixture(scope="module", params=CLOSED)
 def worker(request):
-    """A sandbox, the same one for many programs."""
-    if reason := why_not(request.param):
-        pytest.skip(f"{request.param}: {reason}")
-    worker = Worker(request.param, LIMITS, 11)
-    yield worker
-    worker.stop()
+    yield from kept(request.param, LIMITS)
 
 
 def burning(seconds, turns):

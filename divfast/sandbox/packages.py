@@ -27,7 +27,7 @@ def modules_for(parts: Sequence[Part]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> modules_for([("program", "import numpy as np"), ("tests", "assert True")])
+    >>> modules_for([("program", "import numpy as np"), ("tests", "assert f() == 2")])
     ('numpy',)
     >>> modules_for([("program", "numpy = 1  # import numpy")])
     ()

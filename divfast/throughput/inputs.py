@@ -65,6 +65,26 @@ def folder(place: Place, name: str) -> Path:
     return place.data / name
 
 
+def dump(place: Place, room: str, name: str) -> Path:
+    """Return a real dump.
+
+    Raises
+    ------
+    Absent
+        Where it is not there.
+    """
+    path = folder(place, room) / name
+    if not path.is_file():
+        raise Absent(f"no {name} in {room} among the real dumps")
+    return path
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Return the records of JSON Lines, compressed or not."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        return [json.loads(line) for line in file.read().split(b"\n") if line]
+
+
 def dump_texts(path: Path, *, prompts: int | None = None, samples: int | None = None) -> list[list[str]]:
     """Return the outputs of a dump, one list a prompt, at most so many prompts and so many of each."""
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from divfast import env
@@ -28,17 +27,10 @@ def _dump(place: Place, prompts: int) -> Path:
     """Return a dump of so many prompts, with all their samples and instructions."""
     path = place.scratch / f"ifeval-{prompts}.jsonl"
     if not path.exists():
-        source = inputs.folder(place, "ifeval") / _DUMP
-        if not source.is_file():
-            raise Absent(f"no {_DUMP} in ifeval among the real dumps")
-        lines = pa.input_stream(str(source)).read().split(b"\n")
-        lines = [line for line in lines if line]
-        path.write_bytes(b"\n".join(lines[:: max(1, len(lines) // prompts)][:prompts]) + b"\n")
+        every = inputs.records(inputs.dump(place, "ifeval", _DUMP))
+        taken = every[:: max(1, len(every) // prompts)][:prompts]
+        path.write_text("".join(json.dumps(record) + "\n" for record in taken), encoding="utf-8")
     return path
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _compared(
@@ -67,10 +59,10 @@ def _divfast(place: Place, *, prompts: int) -> Prepared:
 
     path, output = _dump(place, prompts), place.scratch / "verified.jsonl"
     ifeval.check(Settings())
-    records = _records(path)
+    records = inputs.records(path)
     return Prepared(
         lambda: verify(path, "ifeval", output),
-        lambda _: _compared(records, _records(output)),
+        lambda _: _compared(records, inputs.records(output)),
         {"samples": sum(len(record["outputs"]) for record in records)},
     )
 
@@ -81,7 +73,7 @@ def _published(place: Place, *, prompts: int) -> Prepared:
 
     def run() -> list[dict[str, Any]]:
         found = []
-        for record in _records(path):
+        for record in inputs.records(path):
             tests = record["tests"]
             # They want an object for every instruction, and the prompt beside them.
             names = [name.removeprefix("en:") for name in tests["instruction_id_list"]]
@@ -96,7 +88,7 @@ def _published(place: Place, *, prompts: int) -> Prepared:
             )
         return found
 
-    records = _records(path)
+    records = inputs.records(path)
     return Prepared(
         run,
         lambda found: _compared(records, found),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from divfast import engine
 from divfast.errors import BackendError
@@ -34,13 +33,9 @@ def _dump(place: Place, prompts: int) -> Path:
 
     path = place.scratch / f"humaneval-{prompts}.jsonl"
     if not path.exists():
-        source = inputs.folder(place, "codet") / _DUMP
-        if not source.is_file():
-            raise Absent(f"no {_DUMP} in codet among the real dumps")
         step = max(1, 164 // prompts)
-        lines = pa.input_stream(str(source)).read().decode().split("\n")
         with path.open("w", encoding="utf-8") as file:
-            for record in [json.loads(line) for line in lines if line][::step][:prompts]:
+            for record in inputs.records(inputs.dump(place, "codet", _DUMP))[::step][:prompts]:
                 question = Question(record["outputs"], {}, prompt=record["prompt"])
                 record["programs"] = code.programs(question, Settings())
                 file.write(json.dumps(record) + "\n")
@@ -58,10 +53,6 @@ def _verdicts(given: list[list[bool]], records: list[dict[str, Any]]) -> dict[st
     return {"verdicts": np.where(np.array(loading), np.nan, np.array(given, np.float64))}
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
 def _divfast(place: Place, *, prompts: int) -> Prepared:
     from divfast.quality.verified import verify
     from divfast.sandbox.ways import find_way
@@ -74,13 +65,13 @@ def _divfast(place: Place, *, prompts: int) -> Prepared:
 
     return Prepared(
         lambda: verify(path, "code", output, limit=_SECONDS, allow_code_execution=True),
-        lambda _: _verdicts([record["correct"] for record in _read(output)], _read(path)),
+        lambda _: _verdicts([record["correct"] for record in inputs.records(output)], inputs.records(path)),
         {"programs": 100 * prompts},
     )
 
 
 def _fresh_interpreters(place: Place, *, prompts: int) -> Prepared:
-    records = _read(_dump(place, prompts))
+    records = inputs.records(_dump(place, prompts))
     programs = [
         [f"{program}\n{record['tests']}\ncheck({record['entry_point']})" for program in record["programs"]]
         for record in records
